@@ -1,0 +1,141 @@
+/*
+** sizes.c - bytes and elements that follow from a spec, arithmetic only.
+**
+** One walk over the tensors gives the layout of the buffer 'weights' and its
+** size, so that the two cannot disagree. spec.c has bounded every factor: no
+** product here comes near 2^63.
+*/
+#include "sizes.h"
+
+int elt_bytes(hi_numerics n)
+{
+    return n == NUM_F32 ? 4 : 2;
+}
+
+int64_t round_up(int64_t n, int64_t to)
+{
+    return (n + to - 1) / to * to;
+}
+
+int64_t matrix_bytes(int64_t rows, int64_t cols, int elt)
+{
+    return round_up(rows, PANEL) * cols * elt;
+}
+
+/* ---- layout of the buffer 'weights' ---- */
+
+typedef struct walk {
+    weight_slot *out; /* NULL: count and sum only */
+    int elt;
+    int64_t n;
+    int64_t end; /* bytes so far */
+} walk;
+
+static int64_t slot_bytes(weight_kind kind, int64_t rows, int64_t cols, int elt)
+{
+    return kind == W_PACKED ? matrix_bytes(rows, cols, elt) : rows * cols * elt;
+}
+
+static void add(walk *w, hi_tensor_role role, int layer, weight_kind kind, int64_t rows,
+                int64_t cols)
+{
+    int64_t bytes = slot_bytes(kind, rows, cols, w->elt);
+
+    if (w->out != NULL)
+        w->out[w->n] = (weight_slot){ role, layer, w->end, bytes, rows, cols, kind };
+    w->n++;
+    w->end = round_up(w->end + bytes, WEIGHT_ALIGN);
+}
+
+static void add_once(walk *w, const hi_spec *s)
+{
+    add(w, T_EMBED, -1, s->tied ? W_PACKED : W_ROWS, s->vocab, s->hidden);
+    if (!s->tied)
+        add(w, T_LM_HEAD, -1, W_PACKED, s->vocab, s->hidden);
+    add(w, T_FINAL_NORM, -1, W_VECTOR, s->hidden, 1);
+}
+
+static void add_layer(walk *w, const hi_spec *s, int l)
+{
+    int64_t q = (int64_t)s->heads * s->head_dim;
+    int64_t qkv = q + 2 * (int64_t)s->kv_heads * s->head_dim;
+    int64_t gate_up = 2 * (int64_t)s->ffn;
+
+    add(w, T_ATTN_NORM, l, W_VECTOR, s->hidden, 1);
+    add(w, T_Q, l, W_PACKED, qkv, s->hidden);
+    if (s->qkv_bias)
+        add(w, T_Q_BIAS, l, W_VECTOR, qkv, 1);
+    add(w, T_O, l, W_PACKED, s->hidden, q);
+    if (s->o_bias)
+        add(w, T_O_BIAS, l, W_VECTOR, s->hidden, 1);
+    add(w, T_MLP_NORM, l, W_VECTOR, s->hidden, 1);
+    add(w, T_GATE, l, W_PACKED, gate_up, s->hidden);
+    if (s->mlp_bias)
+        add(w, T_GATE_BIAS, l, W_VECTOR, gate_up, 1);
+    add(w, T_DOWN, l, W_PACKED, s->hidden, s->ffn);
+    if (s->mlp_bias)
+        add(w, T_DOWN_BIAS, l, W_VECTOR, s->hidden, 1);
+}
+
+static walk walk_all(const hi_spec *s, int elt, weight_slot *out)
+{
+    walk w = { out, elt, 0, 0 };
+
+    add_once(&w, s);
+    for (int l = 0; l < s->layers; l++)
+        add_layer(&w, s, l);
+    return w;
+}
+
+int64_t weight_layout(const hi_spec *s, int elt, weight_slot *out)
+{
+    return walk_all(s, elt, out).n;
+}
+
+int64_t weight_bytes(const hi_spec *s, int elt)
+{
+    return walk_all(s, elt, NULL).end;
+}
+
+int64_t layer_weight_bytes(const hi_spec *s, int elt)
+{
+    walk w = { NULL, elt, 0, 0 };
+
+    add_layer(&w, s, 0);
+    return w.end;
+}
+
+/* ---- keys and values, parameters ---- */
+
+int64_t kv_row_bytes(const hi_spec *s, int elt)
+{
+    return 2 * (int64_t)s->head_dim * elt;
+}
+
+int64_t kv_token_bytes(const hi_spec *s, int elt)
+{
+    return (int64_t)s->layers * s->kv_heads * kv_row_bytes(s, elt);
+}
+
+static int64_t layer_params(const hi_spec *s)
+{
+    int64_t d = s->hidden, ff = s->ffn;
+    int64_t q = (int64_t)s->heads * s->head_dim;
+    int64_t kv = (int64_t)s->kv_heads * s->head_dim;
+    int64_t n = 2 * d + (q + 2 * kv) * d + q * d + 3 * d * ff;
+
+    if (s->qkv_bias)
+        n += q + 2 * kv;
+    if (s->o_bias)
+        n += d;
+    if (s->mlp_bias)
+        n += 2 * ff + d;
+    return n;
+}
+
+int64_t param_count(const hi_spec *s)
+{
+    int64_t embed = (int64_t)s->vocab * s->hidden;
+
+    return s->layers * layer_params(s) + (s->tied ? 1 : 2) * embed + s->hidden;
+}

@@ -1,0 +1,44 @@
+/*
+** sizes.h - where each tensor lies in the buffer 'weights'.
+**
+** The byte counts of gen.h ('sizes.c') are sums over this layout.
+*/
+#ifndef SIZES_H
+#define SIZES_H
+
+#include "gen.h"
+
+enum {
+    WEIGHT_ALIGN = 64
+}; /* every tensor's offset, and the sum, are multiples */
+
+typedef enum {
+    W_ROWS,   /* row-major rows x cols, as stored: the embedding that is only looked up */
+    W_PACKED, /* panels of PANEL rows: matrix_bytes(rows, cols, elt) */
+    W_VECTOR  /* rows elements, cols = 1: a norm or a bias */
+} weight_kind;
+
+/*
+** One tensor of the buffer. Packed matrices that are made of several tensors of the
+** checkpoint carry the first one's role: T_Q stands for q, k and v below each other,
+** T_GATE for gate and up, T_Q_BIAS and T_GATE_BIAS for their biases in the same order.
+*/
+typedef struct weight_slot {
+    hi_tensor_role role;
+    int layer;             /* -1: once in a model */
+    int64_t offset, bytes; /* from the start of the buffer */
+    int64_t rows, cols;
+    weight_kind kind;
+} weight_slot;
+
+/*
+** The buffer's tensors: embed, [lm_head], final_norm, then per layer attn_norm, qkv,
+** [its bias], o, [its bias], mlp_norm, gate_up, [its bias], down, [its bias].
+**
+** elt   bytes per element, 2 or 4
+** out   (count) receives the slots in the order of their offsets; NULL: count only
+** Returns the count.
+*/
+int64_t weight_layout(const hi_spec *s, int elt, weight_slot *out);
+
+#endif

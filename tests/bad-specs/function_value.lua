@@ -1,0 +1,19 @@
+-- expect: ffn: a function; use a number, a string, true, false or a table
+return {
+    family = "llama",
+    layers = 3,
+    hidden = 64,
+    heads = 8,
+    kv_heads = 2,
+    head_dim = 16,
+    ffn = function() return 96 end,
+    vocab = 320,
+    ctx = 8192,
+    norm_eps = 1e-5,
+    rope = { kind = "default", theta = 10000 },
+    act = "silu",
+    qkv_bias = false,
+    o_bias = false,
+    mlp_bias = false,
+    tied = false,
+}

@@ -1,0 +1,2 @@
+-- expect: returns a nil; it must end in: return { ... }
+heads = 8

@@ -1,0 +1,19 @@
+-- expect: line 13: theta is given twice; keep one
+return {
+    family = "llama",
+    layers = 3,
+    hidden = 64,
+    heads = 8,
+    kv_heads = 2,
+    head_dim = 16,
+    ffn = 96,
+    vocab = 320,
+    ctx = 8192,
+    norm_eps = 1e-5,
+    rope = { kind = "default", --[[ theta = 1 ]] theta = 10000, theta = 500000 },
+    act = "silu",
+    qkv_bias = false,
+    o_bias = false,
+    mlp_bias = false,
+    tied = false,
+}

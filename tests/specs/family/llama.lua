@@ -1,0 +1,1 @@
+../../../specs/family/llama.lua
