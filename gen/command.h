@@ -1,0 +1,25 @@
+/*
+** command.h - hi-gen's command line.
+*/
+#ifndef COMMAND_H
+#define COMMAND_H
+
+#include "gen.h"
+
+typedef struct hi_command {
+    const char *spec;                /* path */
+    const char *out;                 /* folder, or NULL: build-models/<name> */
+    bool build, explain, line_marks;
+    bool help, version;
+    hi_request request;
+} hi_command;
+
+/* Returns 0, or -1 with "--flag value: what is wrong; what would be right". */
+int command_parse(int argc, char **argv, hi_command *c, hi_error *e);
+
+/* "24G", "1.5G", "500M", "1048576": bytes; units are powers of 1024. -1: not a size. */
+int64_t parse_size(const char *text);
+
+extern const char COMMAND_HELP[];
+
+#endif

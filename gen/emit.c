@@ -1,0 +1,126 @@
+/*
+** emit.c - a plan as sources: renders the templates, then writes the files.
+*/
+#include "emit.h"
+
+#include <errno.h>
+#include <lauxlib.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include "text.h"
+#include "tmpl.h"
+#include "view.h"
+
+/* What is emitted: the template, the file, the phase it shows (-1: none). */
+static const struct {
+    const char *template, *file;
+    int phase;
+} FILES[] = {
+    { "common/shape.h", "shape.h", -1 },
+    { "common/model.h", "model.h", -1 },
+    { "common/model.c", "model.c", -1 },
+    { "common/schedule.c", "prefill.c", PREFILL },
+    { "common/schedule.c", "decode.c", DECODE },
+    { "common/CMakeLists.txt", "CMakeLists.txt", -1 },
+    { "common/Makefile", "Makefile", -1 },
+};
+enum { N_FILES = sizeof FILES / sizeof *FILES };
+
+static int join(char *out, size_t n, const char *folder, const char *file, hi_error *e)
+{
+    if (snprintf(out, n, "%s/%s", folder, file) >= (int)n)
+        return gen_fail(e, "%s: path too long", folder);
+    return 0;
+}
+
+static int make_folder(const char *folder, hi_error *e)
+{
+    char path[4096];
+
+    if (snprintf(path, sizeof path, "%s", folder) >= (int)sizeof path)
+        return gen_fail(e, "--out %s: path too long", folder);
+    for (char *c = path + 1;; c++) {
+        if (*c != '/' && *c != '\0')
+            continue;
+        char saved = *c;
+        *c = '\0';
+        if (mkdir(path, 0777) != 0 && errno != EEXIST)
+            return gen_fail(e, "--out %s: %s", folder, strerror(errno));
+        *c = saved;
+        if (saved == '\0')
+            return 0;
+    }
+}
+
+static int render(lua_State *L, const hi_spec *s, const hi_plan *p, const char *templates,
+                  bool line_marks, tmpl_text *out, hi_error *e)
+{
+    char path[4096];
+
+    if (view_push(L, s, p, e) != 0)
+        return -1;
+    for (int i = 0; i < N_FILES; i++) {
+        bool is_c = strstr(FILES[i].file, ".c") != NULL;
+        if (join(path, sizeof path, templates, FILES[i].template, e) != 0)
+            return -1;
+        if (FILES[i].phase >= 0)
+            view_set_pass(L, s, p, FILES[i].phase);
+        if (tmpl_render(L, path, line_marks && is_c, &out[i], e) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+typedef struct request {             /* render's arguments through lua_pcall */
+    const hi_spec *s;
+    const hi_plan *p;
+    const char *templates;
+    bool line_marks;
+    tmpl_text *out;
+    hi_error *e;
+    int rc;
+} request;
+
+static int render_protected(lua_State *L)
+{
+    request *q = lua_touserdata(L, 1);
+    lua_settop(L, 0);
+    q->rc = render(L, q->s, q->p, q->templates, q->line_marks, q->out, q->e);
+    return 0;
+}
+
+static int write_all(const tmpl_text *out, const char *folder, hi_error *e)
+{
+    char path[4096];
+
+    if (make_folder(folder, e) != 0)
+        return -1;
+    for (int i = 0; i < N_FILES; i++)
+        if (join(path, sizeof path, folder, FILES[i].file, e) != 0 ||
+            text_write(path, out[i].data, out[i].len, e) != 0)
+            return -1;
+    return 0;
+}
+
+int emit(const hi_spec *s, const hi_plan *p, const char *templates, const char *folder, bool line_marks,
+         hi_error *e)
+{
+    tmpl_text out[N_FILES] = { { 0 } };
+    request q = { s, p, templates, line_marks, out, e, -1 };
+    lua_State *L = luaL_newstate();
+
+    if (L == NULL)
+        return gen_fail(e, "out of memory for the template engine");
+    lua_pushcfunction(L, render_protected);
+    lua_pushlightuserdata(L, &q);
+    if (lua_pcall(L, 1, 0, 0) != LUA_OK)
+        q.rc = gen_fail(e, "templates: %s", lua_tostring(L, -1));
+    lua_close(L);
+    if (q.rc == 0)
+        q.rc = write_all(out, folder, e);
+    for (int i = 0; i < N_FILES; i++)
+        free(out[i].data);
+    return q.rc;
+}

@@ -1,0 +1,16 @@
+/*
+** view.h - what templates see of spec and plan: plain Lua tables of strings and integers.
+*/
+#ifndef VIEW_H
+#define VIEW_H
+
+#include <lua.h>
+#include "gen.h"
+
+/* Pushes the environment {spec, plan, command}; 0 or -1 with a message. */
+int view_push(lua_State *L, const hi_spec *s, const hi_plan *p, hi_error *e);
+
+/* Sets 'pass' in the environment on top of the stack: one phase's schedule. */
+void view_set_pass(lua_State *L, const hi_spec *s, const hi_plan *p, hi_phase phase);
+
+#endif
