@@ -1,0 +1,564 @@
+/*
+** device.c - the cpu target: an arena in memory, copy threads, kernels on a thread pool.
+**
+** Compiled once per shape. Compute is synchronous: when a call returns its work is done, so
+** a copy started later is started after it. With a host store the arena stands for a device
+** of its size; without one everything is resident and no copy thread exists.
+*/
+#include "../device.h"
+
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+#include "kern.h"
+#include "pool.h"
+#include "stream.h"
+
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
+#endif
+
+enum {
+    PAGE = 4096,
+    ROWS_PER_ITEM = 128,             /* rows of one work item in products and attention */
+    PANELS_PER_ITEM = 4,
+    FEW_ROWS = 32                    /* up to here a product is cut by panels alone */
+};
+
+struct hi_device {
+    const hi_model *m;
+    const hi_kernels *k;
+    pool *pool;
+    stream *stream[DEV_STREAMS];     /* NULL without a store */
+    unsigned char *map, *arena;      /* the arena ends where the guard page begins */
+    size_t map_bytes;
+    unsigned char *store;
+    double stall_s;
+};
+
+/* ---- open and close ---- */
+
+static int usable_cores(void)
+{
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof set, &set) != 0)
+        return 1;
+    return CPU_COUNT(&set);
+}
+
+static size_t whole_pages(int64_t bytes)
+{
+    return ((size_t)bytes + PAGE - 1) / PAGE * PAGE;
+}
+
+static void *map_pages(size_t bytes)
+{
+    void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+                   -1, 0);
+    return p == MAP_FAILED ? NULL : p;
+}
+
+/* The arena's last byte lies right before a page that may not be touched. */
+static bool map_arena(hi_device *d)
+{
+    size_t bytes = whole_pages(d->m->arena_bytes);
+
+    d->map_bytes = bytes + PAGE;
+    d->map = map_pages(d->map_bytes);
+    if (d->map == NULL || mprotect(d->map + bytes, PAGE, PROT_NONE) != 0)
+        return false;
+    madvise(d->map, bytes, MADV_HUGEPAGE);
+    d->arena = d->map + bytes - d->m->arena_bytes;
+    dev_poison(d, d->map, (int64_t)bytes);
+    return true;
+}
+
+static bool map_store(hi_device *d)
+{
+    if (d->m->store_bytes == 0)
+        return true;
+    d->store = map_pages((size_t)d->m->store_bytes);
+    if (d->store == NULL)
+        return false;
+    madvise(d->store, (size_t)d->m->store_bytes, MADV_HUGEPAGE);
+    return true;
+}
+
+static bool open_streams(hi_device *d, double gbps)
+{
+    if (!d->m->offload)
+        return true;
+    for (int i = 0; i < DEV_STREAMS; i++) {
+        d->stream[i] = stream_open(gbps, d->store, d->m->store_bytes);
+        if (d->stream[i] == NULL)
+            return false;
+    }
+    return true;
+}
+
+/* The store must fit what the machine has, now: later it would be killed, not refused. */
+static bool memory_left(const hi_device *d, char *err, size_t n)
+{
+    int64_t pages = sysconf(_SC_AVPHYS_PAGES), need = d->m->arena_bytes + d->m->store_bytes;
+    FILE *f = fopen("/proc/meminfo", "r");
+    long long kib = 0;
+    char line[128];
+
+    while (f != NULL && fgets(line, sizeof line, f) != NULL && kib == 0)
+        if (sscanf(line, "MemAvailable: %lld", &kib) != 1)
+            kib = 0;
+    if (f != NULL)
+        fclose(f);
+    int64_t have = kib > 0 ? kib * 1024 : pages * PAGE;
+    if (have <= 0 || need <= have)
+        return true;
+    snprintf(err, n, "%s needs %lld MiB of memory (arena %lld, store %lld); %lld MiB are available: "
+                     "generate it with a smaller --ctx or --vram",
+             d->m->name, (long long)(need >> 20), (long long)(d->m->arena_bytes >> 20),
+             (long long)(d->m->store_bytes >> 20), (long long)(have >> 20));
+    return false;
+}
+
+static int open_parts(hi_device *d, const hi_options *o, int *code, char *err, size_t n)
+{
+    const char *isa = o->isa != NULL ? o->isa : getenv("HI_ISA"), *why = "";
+    int threads = o->threads > 0 ? o->threads : usable_cores();
+
+    d->k = kern_pick(isa, &why);
+    if (d->k == NULL) {
+        *code = 2;
+        snprintf(err, n, "%s", why);
+        return -1;
+    }
+    *code = 3;
+    if (!memory_left(d, err, n))
+        return -1;
+    if (!map_arena(d) || !map_store(d)) {
+        snprintf(err, n, "cannot map %lld bytes of arena and %lld of store",
+                 (long long)d->m->arena_bytes, (long long)d->m->store_bytes);
+        return -1;
+    }
+    *code = 1;
+    d->pool = pool_open(threads, d->k->thread_begin);
+    if (d->pool == NULL || !open_streams(d, o->link_gbps)) {
+        snprintf(err, n, "cannot start %d threads", threads + 2);
+        return -1;
+    }
+    return 0;
+}
+
+hi_device *dev_open(const hi_model *m, const hi_options *o, int *code, char *err, size_t n)
+{
+    hi_device *d = calloc(1, sizeof *d);
+
+    if (d == NULL) {
+        *code = 1;
+        snprintf(err, n, "out of memory for a device");
+        return NULL;
+    }
+    d->m = m;
+    if (open_parts(d, o, code, err, n) != 0) {
+        dev_close(d);
+        return NULL;
+    }
+    return d;
+}
+
+void dev_close(hi_device *d)
+{
+    if (d == NULL)
+        return;
+    for (int i = 0; i < DEV_STREAMS; i++)
+        stream_close(d->stream[i]);
+    pool_close(d->pool);
+    if (d->map != NULL) {
+#if defined(__SANITIZE_ADDRESS__)
+        __asan_unpoison_memory_region(d->map, d->map_bytes);
+#endif
+        munmap(d->map, d->map_bytes);
+    }
+    if (d->store != NULL)
+        munmap(d->store, (size_t)d->m->store_bytes);
+    free(d);
+}
+
+unsigned char *dev_arena(hi_device *d)
+{
+    return d->arena;
+}
+
+unsigned char *dev_store(hi_device *d)
+{
+    return d->store;
+}
+
+#if defined(__SANITIZE_ADDRESS__)
+void dev_layout(hi_device *d, const hi_buffer *buffers)
+{
+    __asan_poison_memory_region(d->arena, (size_t)d->m->arena_bytes);
+    for (int i = 0; i < HI_BUFFERS; i++)
+        if (buffers[i].bytes > 0)
+            __asan_unpoison_memory_region(d->arena + buffers[i].offset, (size_t)buffers[i].bytes);
+}
+#else
+void dev_layout(hi_device *d, const hi_buffer *buffers)
+{
+    (void)d, (void)buffers;
+}
+#endif
+
+const char *dev_isa(const hi_device *d)
+{
+    return d->k->isa;
+}
+
+int dev_threads(const hi_device *d)
+{
+    return pool_threads(d->pool);
+}
+
+int64_t dev_touched_bytes(const hi_device *d)
+{
+    size_t pages = d->map_bytes / PAGE - 1;
+    unsigned char in_core[4096];
+
+    for (size_t end = pages; end > 0;) {
+        size_t first = end > sizeof in_core ? end - sizeof in_core : 0;
+        if (mincore(d->map + first * PAGE, (end - first) * PAGE, in_core) != 0)
+            return -1;
+        for (; end > first; end--)
+            if (in_core[end - 1 - first] & 1)
+                return (int64_t)(end * PAGE) - (d->arena - d->map);
+    }
+    return 0;
+}
+
+/* ---- copies ---- */
+
+uint64_t dev_start(hi_device *d, dev_stream s, const dev_copy *c)
+{
+    return stream_start(d->stream[s], d->stream[!s], c);
+}
+
+void dev_wait(hi_device *d, dev_stream s, uint64_t event)
+{
+    if (event > 0)
+        stream_wait(d->stream[s], event, &d->stall_s);
+}
+
+void dev_copy_stats(const hi_device *d, hi_stats *s)
+{
+    s->stall_s = d->stall_s;
+    if (d->stream[DEV_H2D] == NULL)
+        return;
+    s->h2d_bytes = stream_bytes(d->stream[DEV_H2D]);
+    s->d2h_bytes = stream_bytes(d->stream[DEV_D2H]);
+    s->link_s = stream_seconds(d->stream[DEV_H2D]);
+}
+
+void dev_move(hi_device *d, const dev_copy *c)
+{
+    (void)d;
+    for (int i = 0; i < c->planes; i++)
+        memcpy(c->dst + i * c->dst_pitch, c->src + i * c->src_pitch, (size_t)c->bytes);
+}
+
+void dev_poison(hi_device *d, void *p, int64_t bytes)
+{
+    (void)d;
+#ifdef HI_HARSH
+    memset(p, 0xff, (size_t)bytes);
+#else
+    (void)p, (void)bytes;
+#endif
+}
+
+/* ---- weights ---- */
+
+int dev_put_rows(void *to, const hi_tensor *t, int64_t row, int64_t n_rows, const void *elts)
+{
+    hi_device *d = to;
+    elt *dst = (elt *)(d->arena + d->m->buf[HI_PREFILL][HI_B_WEIGHTS].offset + t->offset);
+    int64_t first = t->row0 + row;
+
+    if (t->kind == HI_PACKED)
+        pack_rows(dst, elts, first, n_rows, t->cols);
+    else if (t->kind == HI_ROWS)
+        memcpy(dst + first * t->cols, elts, (size_t)(n_rows * t->cols) * sizeof(elt));
+    else
+        memcpy(dst + first, elts, (size_t)n_rows * sizeof(elt));
+    return 0;
+}
+
+/* ---- rows ---- */
+
+/* A job over the rows of a pass, ROWS_PER_ITEM at a time. */
+typedef struct row_job {
+    hi_device *d;
+    int rows;
+    void *y;
+    const void *x, *w;
+    const int32_t *ids;
+    int64_t pos0;
+    const dev_new_rows *append;
+} row_job;
+
+static void run_rows(hi_device *d, pool_job *job, row_job *j)
+{
+    j->d = d;
+    pool_run(d->pool, job, j, (j->rows + ROWS_PER_ITEM - 1) / ROWS_PER_ITEM);
+}
+
+static int last_row(const row_job *j, int item)
+{
+    int end = (item + 1) * ROWS_PER_ITEM;
+    return end < j->rows ? end : j->rows;
+}
+
+static void embed_rows(void *arg, int item)
+{
+    const row_job *j = arg;
+    const hi_model *m = j->d->m;
+    const elt *table = (const elt *)(j->d->arena + m->buf[HI_PREFILL][HI_B_WEIGHTS].offset + m->embed);
+
+    for (int i = item * ROWS_PER_ITEM; i < last_row(j, item); i++) {
+        elt *x = (elt *)j->y + (int64_t)i * HIDDEN;
+        if (m->tied)
+            unpack_row(x, table, j->ids[i], HIDDEN);
+        else
+            memcpy(x, table + (int64_t)j->ids[i] * HIDDEN, HIDDEN * sizeof(elt));
+    }
+}
+
+void dev_embed(hi_device *d, void *x, const int32_t *ids, int rows)
+{
+    run_rows(d, embed_rows, &(row_job){ .rows = rows, .y = x, .ids = ids });
+}
+
+static void rope_rows(void *arg, int item)
+{
+    const row_job *j = arg;
+    for (int i = item * ROWS_PER_ITEM; i < last_row(j, item); i++)
+        rope_row((float *)j->y + (int64_t)i * HEAD_DIM, j->d->m->rope_freq, j->pos0 + i);
+}
+
+void dev_rope_table(hi_device *d, float *cs, int64_t pos0, int rows)
+{
+    run_rows(d, rope_rows, &(row_job){ .rows = rows, .y = cs, .pos0 = pos0 });
+}
+
+static void norm_rows(void *arg, int item)
+{
+    const row_job *j = arg;
+    for (int i = item * ROWS_PER_ITEM; i < last_row(j, item); i++)
+        j->d->k->rmsnorm((elt *)j->y + (int64_t)i * HIDDEN, (const elt *)j->x + (int64_t)i * HIDDEN,
+                         j->w, j->d->m->norm_eps);
+}
+
+void dev_rmsnorm(hi_device *d, void *y, const void *x, const void *w, int rows)
+{
+    run_rows(d, norm_rows, &(row_job){ .rows = rows, .y = y, .x = x, .w = w });
+}
+
+enum { QKV_COLS = (HEADS + 2 * KV_HEADS) * HEAD_DIM };
+
+static void rotate_rows(void *arg, int item)
+{
+    const row_job *j = arg;
+    for (int i = item * ROWS_PER_ITEM; i < last_row(j, item); i++) {
+        elt *row = (elt *)j->y + (int64_t)i * QKV_COLS;
+        const float *cs = (const float *)j->x + (int64_t)i * HEAD_DIM;
+        for (int h = 0; h < HEADS + KV_HEADS; h++)
+            j->d->k->rope(row + h * HEAD_DIM, row + h * HEAD_DIM, cs);
+    }
+}
+
+void dev_rotate(hi_device *d, void *qkv, const float *cs, int rows)
+{
+    run_rows(d, rotate_rows, &(row_job){ .rows = rows, .y = qkv, .x = cs });
+}
+
+static void append_rows(void *arg, int item)
+{
+    const row_job *j = arg;
+    const dev_new_rows *a = j->append;
+    for (int i = item * ROWS_PER_ITEM; i < last_row(j, item); i++) {
+        const elt *k = (const elt *)a->qkv + (int64_t)(a->row + i) * QKV_COLS + HEADS * HEAD_DIM;
+        for (int h = 0; h < a->n; h++) {
+            unsigned char *dst = a->dst + h * a->head_pitch + i * HEAD_DIM * (int64_t)sizeof(elt);
+            const elt *src = k + (a->head + h) * HEAD_DIM;
+            memcpy(dst, src, HEAD_DIM * sizeof(elt));
+            memcpy(dst + a->v_offset, src + KV_HEADS * HEAD_DIM, HEAD_DIM * sizeof(elt));
+        }
+    }
+}
+
+void dev_append(hi_device *d, const dev_new_rows *a)
+{
+    run_rows(d, append_rows, &(row_job){ .rows = a->rows, .append = a });
+}
+
+static void activate_rows(void *arg, int item)
+{
+    const row_job *j = arg;
+    for (int i = item * ROWS_PER_ITEM; i < last_row(j, item); i++) {
+        elt *row = (elt *)j->y + (int64_t)i * 2 * FFN;
+        j->d->k->act_mul(row, row, row + FFN, FFN, j->d->m->gelu);
+    }
+}
+
+void dev_activate(hi_device *d, void *mlp, int rows)
+{
+    run_rows(d, activate_rows, &(row_job){ .rows = rows, .y = mlp });
+}
+
+/* ---- products ---- */
+
+typedef struct product_job {
+    const hi_kernels *k;
+    kern_matmul a;
+    int panels, row_items;           /* items: row blocks x panel blocks, rows the faster */
+} product_job;
+
+static int min_int(int a, int b)
+{
+    return a < b ? a : b;
+}
+
+static void product_item(void *arg, int item)
+{
+    const product_job *j = arg;
+    int m0 = item % j->row_items * ROWS_PER_ITEM, j0 = item / j->row_items * PANELS_PER_ITEM;
+    int rows = j->row_items == 1 ? j->a.m : ROWS_PER_ITEM;
+    j->k->matmul(&j->a, m0, min_int(m0 + rows, j->a.m), j0, min_int(j0 + PANELS_PER_ITEM, j->panels));
+}
+
+void dev_matmul(hi_device *d, const dev_product *p)
+{
+    static const mm_mode MODE[] = { [DEV_STORE] = MM_STORE, [DEV_ADD] = MM_ADD, [DEV_F32] = MM_F32 };
+    product_job j = {
+        .k = d->k,
+        .a = { p->x, p->w, p->bias, p->y, p->x_stride, p->n, p->rows, p->n, p->k, MODE[p->mode] },
+        .panels = (p->n + PANEL - 1) / PANEL,
+        .row_items = p->rows <= FEW_ROWS ? 1 : (p->rows + ROWS_PER_ITEM - 1) / ROWS_PER_ITEM,
+    };
+    int panel_items = (j.panels + PANELS_PER_ITEM - 1) / PANELS_PER_ITEM;
+    pool_run(d->pool, product_item, &j, j.row_items * panel_items);
+}
+
+/* ---- attention ---- */
+
+static float *carry_ml(float *carry, int n, int rows)
+{
+    return carry + (int64_t)n * rows * GQA * HEAD_DIM;
+}
+
+void dev_open_heads(hi_device *d, float *carry, int n, int rows)
+{
+    int64_t states = (int64_t)n * rows * GQA;
+    float *ml = carry_ml(carry, n, rows);
+
+    (void)d;
+    memset(carry, 0, (size_t)(states * HEAD_DIM) * sizeof *carry);
+    for (int64_t i = 0; i < states; i++) {
+        ml[2 * i] = -__builtin_inff();
+        ml[2 * i + 1] = 0;
+    }
+}
+
+typedef struct attend_job {
+    const hi_kernels *k;
+    const dev_attention *a;
+    int64_t rows;                    /* of one KV head: tokens x GQA */
+    int items, splits;               /* per head: row blocks; splits */
+    float *part_ml;
+} attend_job;
+
+/* The kernel's view of KV head h of the group. */
+static kern_attend head_attention(const attend_job *j, int h)
+{
+    const dev_attention *a = j->a;
+    const unsigned char *k = a->k + h * a->head_pitch;
+
+    return (kern_attend){
+        .q = (const elt *)a->q + h * GQA * HEAD_DIM,
+        .q_stride = a->q_stride,
+        .k = (const elt *)k,
+        .v = (const elt *)(k + a->v_offset),
+        .key0 = a->key0,
+        .n_keys = a->n_keys,
+        .pos0 = a->pos0,
+        .o = a->carry + h * j->rows * HEAD_DIM,
+        .ml = carry_ml(a->carry, a->n, a->rows) + h * j->rows * 2,
+    };
+}
+
+static void attend_item(void *arg, int item)
+{
+    const attend_job *j = arg;
+    kern_attend k = head_attention(j, item / j->items);
+    int64_t r0 = (int64_t)(item % j->items) * ROWS_PER_ITEM;
+    int64_t r1 = r0 + ROWS_PER_ITEM < j->rows ? r0 + ROWS_PER_ITEM : j->rows;
+    j->k->attend(&k, r0, r1);
+}
+
+/* Item: split 'item % splits' of head 'item / splits', its part beside the others. */
+static void part_item(void *arg, int item)
+{
+    const attend_job *j = arg;
+    kern_attend k = head_attention(j, item / j->splits);
+    j->k->attend_part(&k, item % j->splits, 0, j->rows,
+                      j->a->parts + item * j->rows * HEAD_DIM, j->part_ml + item * j->rows * 2);
+}
+
+static void merge_item(void *arg, int h)
+{
+    const attend_job *j = arg;
+    kern_attend k = head_attention(j, h);
+    for (int64_t i = (int64_t)h * j->splits; i < (int64_t)(h + 1) * j->splits; i++)
+        j->k->merge(k.o, k.ml, j->a->parts + i * j->rows * HEAD_DIM, j->part_ml + i * j->rows * 2,
+                    j->rows);
+}
+
+void dev_attend(hi_device *d, const dev_attention *a)
+{
+    attend_job j = { .k = d->k, .a = a, .rows = (int64_t)a->rows * GQA };
+
+    if (a->parts == NULL) {
+        j.items = (int)((j.rows + ROWS_PER_ITEM - 1) / ROWS_PER_ITEM);
+        pool_run(d->pool, attend_item, &j, a->n * j.items);
+        return;
+    }
+    j.splits = (int)((a->n_keys + KEY_SPLIT - 1) / KEY_SPLIT);
+    j.part_ml = a->parts + a->n * j.splits * j.rows * HEAD_DIM;
+    pool_run(d->pool, part_item, &j, a->n * j.splits);
+    pool_run(d->pool, merge_item, &j, a->n);
+}
+
+typedef struct close_job {
+    const hi_kernels *k;
+    elt *o;
+    int64_t o_stride;
+    const float *carry, *ml;
+    int rows;
+} close_job;
+
+static void close_head(void *arg, int h)
+{
+    const close_job *j = arg;
+    for (int t = 0; t < j->rows; t++)
+        for (int g = 0; g < GQA; g++) {
+            int64_t i = ((int64_t)h * j->rows + t) * GQA + g;
+            j->k->finish(j->o + t * j->o_stride + (h * GQA + g) * HEAD_DIM, j->carry + i * HEAD_DIM,
+                         j->ml + 2 * i);
+        }
+}
+
+void dev_close_heads(hi_device *d, void *o, int64_t o_stride, const float *carry, int n, int rows)
+{
+    close_job j = { d->k, o, o_stride, carry, carry_ml((float *)carry, n, rows), rows };
+    pool_run(d->pool, close_head, &j, n);
+}

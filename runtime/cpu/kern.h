@@ -1,0 +1,132 @@
+/*
+** kern.h - the serial kernels of the cpu target, one table per instruction set.
+**
+** Compiled once per shape: shape.h gives HIDDEN, HEADS, KV_HEADS, HEAD_DIM, FFN,
+** VOCAB and HI_F32 (1: elements are float; 0: elements are bf16). Threads, arena
+** and order of calls are the caller's (device.c).
+**
+** The bits. Every function is row-invariant: what it computes for one row depends
+** on that row's inputs alone, never on how many rows or columns a call covers, how
+** they are cut into calls, or which thread makes it. Products add over k in one
+** fixed order per instruction set. Results of different instruction sets may differ.
+*/
+#ifndef KERN_H
+#define KERN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "shape.h"
+
+#if HI_F32
+typedef float elt;
+#else
+typedef uint16_t elt;                /* bf16 */
+#endif
+
+enum {
+    KEY_BLOCK = 128,                 /* ORDER NUMERICS: gen.h */
+    KEY_SPLIT = 256,
+    PANEL = 64,
+    GQA = HEADS / KV_HEADS           /* query rows per token and KV head */
+};
+
+/*
+** Packed weights of a product y = x W^T, W of shape (n, k): panels of PANEL output columns,
+**     bf16  [ceil(n / PANEL)][k / 2][PANEL][2]     k even
+**     f32   [ceil(n / PANEL)][k][PANEL]
+** Columns past n in the last panel are zero. Same layout for every instruction set.
+*/
+typedef enum {
+    MM_STORE,                        /* y = round(acc + bias), elements */
+    MM_ADD,                          /* y = round(y + round(acc + bias)), elements */
+    MM_F32                           /* y = acc, floats (scores) */
+} mm_mode;
+
+typedef struct kern_matmul {
+    const elt *x;                    /* (m, k), rows x_stride elements apart */
+    const elt *w;                    /* packed (n, k) */
+    const elt *bias;                 /* (n) or NULL */
+    void *y;                         /* (m, n), rows y_stride elements (floats) apart */
+    int64_t x_stride, y_stride;
+    int m, n, k;
+    mm_mode mode;
+} kern_matmul;
+
+/*
+** Attention of one KV head: the GQA query heads that share it, over a run of keys.
+**
+** Row i = token i / GQA, query head i % GQA of the group; a row at position
+** pos0 + i / GQA sees keys at positions <= its own. Keys advance in blocks of
+** KEY_BLOCK at absolute positions with a running (max, sum, output) in fp32, anew
+** for every split of KEY_SPLIT keys; a split's part is then merged into the row's
+** carry. Blocks past a row's position change nothing, to the bit. Memory past
+** n_keys rows of k and v is never read and may hold anything, NaN included.
+** Probabilities are rounded to elements before they meet v; the sum is of the
+** unrounded ones. Scores are scaled by 1/sqrt(HEAD_DIM).
+**
+** Source: online softmax, Milakov & Gimelshein, arXiv 1805.02867; splits and their
+** merge as in FlashDecoding.
+*/
+typedef struct kern_attend {
+    const elt *q;                    /* token t's GQA heads at q + t * q_stride, HEAD_DIM each */
+    int64_t q_stride;                /* elements */
+    const elt *k, *v;                /* (n_keys, HEAD_DIM), contiguous rows */
+    int64_t key0;                    /* position of k's first row: a multiple of KEY_SPLIT */
+    int64_t n_keys;
+    int64_t pos0;                    /* position of token 0 */
+    float *o;                        /* carry: (tokens * GQA, HEAD_DIM) running output */
+    float *ml;                       /* carry: (tokens * GQA, 2) running max and sum */
+} kern_attend;
+
+typedef struct hi_kernels {
+    const char *isa;                 /* "amx", "avx512bf16", "avx512", "avx2", "portable" */
+    bool (*usable)(void);            /* may run on this machine? Asks for AMX permission */
+    void (*thread_begin)(void);      /* once in every worker thread; may be NULL (AMX tile state) */
+
+    /* Rows [m0, m1) and panels [j0, j1) of a product. */
+    void (*matmul)(const kern_matmul *a, int m0, int m1, int j0, int j1);
+
+    /* Rows [r0, r1) (token * GQA + head) over all of a's keys, merged into the carry in
+       ascending order of splits. */
+    void (*attend)(const kern_attend *a, int64_t r0, int64_t r1);
+
+    /* Rows [r0, r1) over the one split that begins at a->key0 + split * KEY_SPLIT: the part
+       alone, to part_o (r1 - r0, HEAD_DIM) and part_ml (r1 - r0, 2). attend_part for each
+       split and then merge in ascending order gives the bits of attend. */
+    void (*attend_part)(const kern_attend *a, int64_t split, int64_t r0, int64_t r1,
+                        float *part_o, float *part_ml);
+    void (*merge)(float *o, float *ml, const float *part_o, const float *part_ml, int64_t rows);
+
+    /* y = round(round(x * rsqrt(mean(x^2) + eps)) * w), one row of HIDDEN elements. */
+    void (*rmsnorm)(elt *y, const elt *x, const elt *w, float eps);
+
+    /* Rotates one head in place of a copy: pairs (i, i + HEAD_DIM / 2); cs is (HEAD_DIM / 2, 2)
+       cosine and sine; fp32 inside, rounded once. y may equal x. */
+    void (*rope)(elt *y, const elt *x, const float *cs);
+
+    /* y[i] = round(round(act(gate[i])) * up[i]) for n elements; gelu: the tanh form. y may equal
+       gate. */
+    void (*act_mul)(elt *y, const elt *gate, const elt *up, int64_t n, bool gelu);
+
+    /* Carry -> attention output: y = round(o / sum), one row of HEAD_DIM. */
+    void (*finish)(elt *y, const float *o, const float *ml);
+} hi_kernels;
+
+/*
+** The best table this machine can run, or the one named: HI_ISA's value, or NULL.
+** NULL with *why set when the name is unknown or its instruction set is missing.
+*/
+const hi_kernels *kern_pick(const char *isa, const char **why);
+
+/* kern_pack.c: same code for every instruction set. */
+int64_t pack_bytes(int64_t n, int64_t k);              /* of a packed (n, k) matrix */
+/* Rows [row0, row0 + rows) of the (n, k) matrix from row-major elements src (rows, k). */
+void pack_rows(elt *dst, const elt *src, int64_t row0, int64_t rows, int64_t k);
+void unpack_row(elt *dst, const elt *packed, int64_t row, int64_t k);
+
+/* cs (HEAD_DIM / 2, 2) of one position: cos and sin of the float product pos * freq[i], the
+   reference implementation's rounding. freq (HEAD_DIM / 2). */
+void rope_row(float *cs, const float *freq, int64_t pos);
+
+#endif

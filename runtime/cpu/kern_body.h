@@ -1,0 +1,126 @@
+/*
+** kern_body.h - everything else of a table: products with epilogues, norm, rope, activation.
+**
+** Included last by the translation unit of an instruction set, which then says KERNELS(...).
+*/
+#ifndef KERN_BODY_H
+#define KERN_BODY_H
+
+#include "kern_attend.h"
+
+enum {
+    X_BYTES = 1 << 20                /* rows of x that pass over all panels together: they
+                                        stay in the second cache, weights stream once each */
+};
+
+/* n columns of one row: acc + bias, rounded, to y or onto y. */
+static void store_row(elt *restrict y, const float *restrict acc, const elt *restrict bias, int n,
+                      bool add)
+{
+    for (int i = 0; i < n; i++) {
+        float v = bias ? acc[i] + float_of(bias[i]) : acc[i];
+        y[i] = add ? elt_of(float_of(y[i]) + float_of(elt_of(v))) : elt_of(v);
+    }
+}
+
+static void store_panel(const kern_matmul *m, const float *c, int j, int row, int rows)
+{
+    int col = j * PANEL, n = m->n - col < PANEL ? m->n - col : PANEL;
+    for (int r = 0; r < rows; r++, c += PANEL) {
+        int64_t at = (row + r) * m->y_stride + col;
+        if (m->mode == MM_F32)
+            memcpy((float *)m->y + at, c, (size_t)n * sizeof *c);
+        else
+            store_row((elt *)m->y + at, c, m->bias ? m->bias + col : NULL, n, m->mode == MM_ADD);
+    }
+}
+
+static void matmul(const kern_matmul *m, int m0, int m1, int j0, int j1)
+{
+    _Alignas(64) float c[ROW_GROUP * PANEL];
+    int groups = X_BYTES / (m->k * (int)sizeof(elt) * ROW_GROUP);
+    int step = (groups > 2 ? groups : 2) * ROW_GROUP;
+    for (int r0 = m0; r0 < m1; r0 += step) {
+        int r1 = m1 - r0 < step ? m1 : r0 + step;
+        for (int j = j0; j < j1; j++) {
+            const elt *panel = m->w + (int64_t)j * m->k * PANEL;
+            for (int r = r0; r < r1; r += ROW_GROUP) {
+                int rows = r1 - r < ROW_GROUP ? r1 - r : ROW_GROUP;
+                panel_product(c, m, panel, r, rows);
+                store_panel(m, c, j, r, rows);
+            }
+        }
+    }
+}
+
+static void rmsnorm(elt *y, const elt *x, const elt *w, float eps)
+{
+    vf sum[16 / VL];                 /* 16 partial sums whatever the width */
+    for (int j = 0; j < 16 / VL; j++)
+        sum[j] = splat(0);
+    for (int i = 0; i < HIDDEN; i += 16)
+        for (int j = 0; j < 16 / VL; j++) {
+            vf v = load_elts(x + i + j * VL);
+            sum[j] = fma_v(v, v, sum[j]);
+        }
+    for (int j = 1; j < 16 / VL; j++)
+        sum[0] += sum[j];
+    vf scale = splat(1 / sqrtf(reduce_add(sum[0])[0] / HIDDEN + eps));
+    for (int i = 0; i < HIDDEN; i += VL)
+        store_elts(y + i, round_elts(load_elts(x + i) * scale) * load_elts(w + i));
+}
+
+static void rope(elt *y, const elt *x, const float *cs)
+{
+    enum { HALF = HEAD_DIM / 2 };
+    float a[HALF], b[HALF];          /* a copy: y may be x */
+    for (int i = 0; i < HALF; i++) {
+        a[i] = float_of(x[i]);
+        b[i] = float_of(x[i + HALF]);
+    }
+    for (int i = 0; i < HALF; i++) {
+        y[i] = elt_of(a[i] * cs[2 * i] - b[i] * cs[2 * i + 1]);
+        y[i + HALF] = elt_of(b[i] * cs[2 * i] + a[i] * cs[2 * i + 1]);
+    }
+}
+
+/* x / (1 + e^-z): silu for z = x; gelu's tanh form too, (1 + tanh u) / 2 being the sigmoid
+   of 2u. Beyond exp2_v's range the quotient is 0 to within 1e-36: infinity does. */
+static inline vf sigmoid_times(vf x, vf z)
+{
+    vf t = z * -1.44269504f;
+    vu far = (vu)(t > 127.0f), e = (vu)exp2_v(t);
+    return x / (1.0f + (vf)((e & ~far) | (0x7f800000 & far)));
+}
+
+static inline vf act(vf x, bool gelu)
+{
+    vf u = (x + x * x * x * 0.044715f) * 1.59576912f;      /* 2 sqrt(2 / pi) */
+    return sigmoid_times(x, gelu ? u : x);
+}
+
+static void act_mul(elt *y, const elt *gate, const elt *up, int64_t n, bool gelu)
+{
+    int64_t i = 0;
+    for (; i + VL <= n; i += VL)
+        store_elts(y + i, round_elts(act(load_elts(gate + i), gelu)) * load_elts(up + i));
+    if (i == n)
+        return;
+    elt g[VL] = { 0 }, u[VL] = { 0 };
+    memcpy(g, gate + i, (size_t)(n - i) * sizeof *g);
+    memcpy(u, up + i, (size_t)(n - i) * sizeof *u);
+    store_elts(g, round_elts(act(load_elts(g), gelu)) * load_elts(u));
+    memcpy(y + i, g, (size_t)(n - i) * sizeof *g);
+}
+
+static void finish(elt *y, const float *o, const float *ml)
+{
+    for (int d = 0; d < HEAD_DIM; d++)
+        y[d] = elt_of(o[d] / ml[1]);
+}
+
+#define KERNELS(name, usable, thread_begin)                                                        \
+    const hi_kernels kern_##name = { #name, usable, thread_begin, matmul, attend, attend_part,     \
+                                     merge, rmsnorm, rope, act_mul, finish };
+
+#endif

@@ -1,0 +1,118 @@
+/*
+** device.h - what a device can do. One file per target: cpu/device.c.
+**
+** A device owns the arena, the host store, one compute stream and two copy streams
+** (host to device, device to host). Compute calls are issued in order and each sees the
+** results of those before it. A copy starts after all compute issued before it; it may
+** also be told to wait for an event of the other copy stream. Compute waits for copies
+** only where dev_wait says so. Pointers into the arena are device pointers.
+**
+** Weights are packed as the target likes (cpu: kern.h). 'elements' are bf16 or float, as
+** the program was generated.
+*/
+#ifndef DEVICE_H
+#define DEVICE_H
+
+#include "hi.h"
+
+typedef struct hi_device hi_device;
+
+/* Returns NULL with a message and the exit code that fits. */
+hi_device *dev_open(const hi_model *m, const hi_options *o, int *code, char *err, size_t n);
+void dev_close(hi_device *d);
+
+unsigned char *dev_arena(hi_device *d);          /* arena_bytes */
+unsigned char *dev_store(hi_device *d);          /* store_bytes of host memory, or NULL */
+const char *dev_isa(const hi_device *d);
+int dev_threads(const hi_device *d);
+/* The arena is now laid out as these HI_BUFFERS say; checked builds fence the gaps. */
+void dev_layout(hi_device *d, const hi_buffer *buffers);
+
+int64_t dev_touched_bytes(const hi_device *d);   /* end of the last arena page ever written */
+
+/* A weights_sink: rows of a tensor into the buffer 'weights'. 'to' is the device. */
+int dev_put_rows(void *to, const hi_tensor *t, int64_t row, int64_t n_rows, const void *elts);
+
+/* ---- copies ---- */
+
+typedef enum { DEV_H2D, DEV_D2H, DEV_STREAMS } dev_stream;
+
+/* 'planes' runs of 'bytes' bytes each, one pitch apart on either side. */
+typedef struct dev_copy {
+    unsigned char *dst;
+    const unsigned char *src;
+    int64_t dst_pitch, src_pitch, bytes;
+    int planes;
+    uint64_t after;                  /* event of the other stream to wait for; 0: none */
+} dev_copy;
+
+uint64_t dev_start(hi_device *d, dev_stream s, const dev_copy *c);   /* returns its event */
+void dev_wait(hi_device *d, dev_stream s, uint64_t event);           /* compute waits */
+void dev_copy_stats(const hi_device *d, hi_stats *s);
+
+/* ---- compute ---- */
+
+/* x (rows, hidden) = rows of the embedding. ids (rows) on the host. */
+void dev_embed(hi_device *d, void *x, const int32_t *ids, int rows);
+
+/* cs (rows, head_dim / 2, 2): cosines and sines of positions pos0 .. pos0 + rows - 1. */
+void dev_rope_table(hi_device *d, float *cs, int64_t pos0, int rows);
+
+/* y = normalised x times w, (rows, hidden) elements. */
+void dev_rmsnorm(hi_device *d, void *y, const void *x, const void *w, int rows);
+
+typedef enum { DEV_STORE, DEV_ADD, DEV_F32 } dev_mode;     /* y =, y +=, y = in float */
+
+/* y (rows, n) from x (rows, k), rows x_stride elements apart, and packed w (n, k); bias (n)
+   or NULL. */
+typedef struct dev_product {
+    void *y;
+    const void *x, *w, *bias;
+    int64_t x_stride;
+    int rows, n, k;
+    dev_mode mode;
+} dev_product;
+
+void dev_matmul(hi_device *d, const dev_product *p);
+
+/* Rotates the q and k columns of qkv (rows, (heads + 2 kv_heads) head_dim) in place. */
+void dev_rotate(hi_device *d, void *qkv, const float *cs, int rows);
+
+/* Copies k and v of KV heads [head, head + n) from qkv rows [row, row + rows) to contiguous
+   rows: the first head's k to dst, its v v_offset bytes behind, the next head head_pitch on. */
+typedef struct dev_new_rows {
+    unsigned char *dst;
+    int64_t head_pitch, v_offset;
+    const void *qkv;
+    int head, n, row, rows;
+} dev_new_rows;
+
+void dev_append(hi_device *d, const dev_new_rows *a);
+
+/* Copies within the device. */
+void dev_move(hi_device *d, const dev_copy *c);
+
+/* Attention of n KV heads of 'rows' tokens over a run of keys; kern.h has the numerics. */
+typedef struct dev_attention {
+    const void *q;                   /* token 0, first query head of the first KV head */
+    int64_t q_stride;                /* elements between tokens */
+    const unsigned char *k;          /* first head's rows; the next head_pitch bytes on */
+    int64_t head_pitch, v_offset;
+    int n, rows;
+    int64_t key0, n_keys, pos0;
+    float *carry;                    /* (n, rows * gqa, head_dim) outputs, then (.., 2) max, sum */
+    float *parts;                    /* room for one state per split, or NULL */
+} dev_attention;
+
+void dev_open_heads(hi_device *d, float *carry, int n, int rows);
+void dev_attend(hi_device *d, const dev_attention *a);
+/* o: token 0, first query head; o_stride elements between tokens. */
+void dev_close_heads(hi_device *d, void *o, int64_t o_stride, const float *carry, int n, int rows);
+
+/* Checked builds fill released memory with NaN, so that a stale read shows; others do nothing. */
+void dev_poison(hi_device *d, void *p, int64_t bytes);
+
+/* mlp (rows, 2 ffn): first half = act(first half) * second half. */
+void dev_activate(hi_device *d, void *mlp, int rows);
+
+#endif

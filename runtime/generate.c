@@ -1,0 +1,191 @@
+/*
+** generate.c - the verb 'generate': a prompt in, its continuation out.
+*/
+#include <errno.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include "cli.h"
+#include "progress.h"
+#include "prompt.h"
+
+static atomic_int interrupts;
+static _Atomic(hi_run *) running;
+
+/* The first Ctrl-C ends the pass or the answer, the second the program. */
+static void on_interrupt(int sig)
+{
+    (void)sig;
+    if (atomic_fetch_add(&interrupts, 1) > 0)
+        _exit(EXIT_INTERRUPTED);
+    hi_run *r = atomic_load(&running);
+    if (r != NULL)
+        hi_cancel(r);
+}
+
+typedef struct answer {
+    const prompt *p;
+    int64_t n_prompt, n_new;
+    double prefill_s, decode_s;
+} answer;
+
+static int say_error(const char *text, int code)
+{
+    fprintf(stderr, "%s\n", text);
+    return code;
+}
+
+/* All chunks but those cancelled; 0 or -1. */
+static int prefill(hi_run *r, const hi_model *m, answer *a)
+{
+    progress g;
+
+    progress_begin(&g, a->n_prompt);
+    int rc = 0;
+    for (int64_t at = 0; at < a->n_prompt && rc == 0;) {
+        int64_t n = a->n_prompt - at < m->rows[HI_PREFILL] ? a->n_prompt - at : m->rows[HI_PREFILL];
+        double start = seconds();
+        rc = hi_prefill(r, a->p->ids + at, (int)n, at + n < a->n_prompt);
+        if (rc == 0)
+            progress_step(&g, at, at + n, seconds() - start);
+        at += n;
+    }
+    progress_end(&g);
+    a->prefill_s = seconds() - g.start;
+    return rc;
+}
+
+static bool is_end(const hi_model *m, int32_t id)
+{
+    for (int i = 0; i < m->n_eos; i++)
+        if (m->eos[i] == id)
+            return true;
+    return false;
+}
+
+/* Writes one token's bytes, or its id. */
+static int put_token(const answer *a, int32_t id)
+{
+    size_t n;
+
+    if (a->p->tok == NULL)
+        printf("%s%d", a->n_new > 0 ? " " : "", id);
+    else {
+        const char *bytes = tok_bytes(a->p->tok, id, &n);
+        fwrite(bytes, 1, n, stdout);
+    }
+    return fflush(stdout) == EOF ? -1 : 0;
+}
+
+/* Scores of the last row of the last pass. */
+static const float *last_scores(hi_run *r, const hi_model *m, int64_t n_prompt, bool prefilled)
+{
+    int64_t rows = n_prompt % m->rows[HI_PREFILL];
+    if (rows == 0)
+        rows = m->rows[HI_PREFILL];
+    return hi_logits(r) + (prefilled && m->logits_all ? (rows - 1) * m->vocab : 0);
+}
+
+static int decode(hi_run *r, const hi_model *m, const cli *c, answer *a)
+{
+    double start = seconds();
+    int rc = 0;
+
+    for (int64_t i = 0; i < c->new_tokens && rc == 0; i++) {
+        int32_t id = hi_argmax(last_scores(r, m, a->n_prompt, i == 0), m->vocab);
+        if (id < 0) {
+            rc = say_error("the scores are not finite: the weights are damaged or not this model's",
+                           EXIT_FAILED);
+            break;
+        }
+        if (is_end(m, id) && !c->ignore_eos)
+            break;
+        if (put_token(a, id) != 0) {
+            rc = say_error(strerror(errno), EXIT_FAILED);
+            break;
+        }
+        a->n_new++;
+        if (i + 1 < c->new_tokens && hi_decode(r, id) != 0)
+            rc = -1;
+    }
+    a->decode_s = seconds() - start;
+    return rc;
+}
+
+static double mib(int64_t bytes)
+{
+    return (double)bytes / (1 << 20);
+}
+
+static double per_second(int64_t n, double s)
+{
+    return s > 0 ? (double)n / s : 0;
+}
+
+static void summary(const hi_run *r, const hi_model *m, const answer *a)
+{
+    hi_stats s;
+    int64_t passes = a->n_new > 0 ? a->n_new - 1 : 0;    /* the first token came with the prompt */
+
+    hi_get_stats(r, &s);
+    fprintf(stderr, "\nprompt      %lld tokens, %.2f s, %.1f tokens/s\n", (long long)a->n_prompt,
+            a->prefill_s, per_second(a->n_prompt, a->prefill_s));
+    fprintf(stderr, "generation  %lld tokens, %.2f s, %.1f tokens/s (%.2f ms per token)\n",
+            (long long)a->n_new, a->decode_s, per_second(passes, a->decode_s),
+            passes > 0 ? 1e3 * a->decode_s / (double)passes : 0.0);
+    fprintf(stderr, "compute     %s, %d threads\n", hi_isa(r), hi_threads(r));
+    fprintf(stderr, "device      plan %.2f MiB, measured %.2f MiB", mib(m->arena_bytes),
+            mib(s.arena_touched_bytes));
+    if (m->budget_bytes >= 0)
+        fprintf(stderr, ", budget %.2f MiB", mib(m->budget_bytes));
+    fprintf(stderr, "\nhost store  plan %.2f MiB\n", mib(m->store_bytes));
+    fprintf(stderr, "moved       %.2f MiB to the device in %.2f s, %.2f MiB to the host; compute waited "
+                    "%.2f s\n",
+            mib(s.h2d_bytes), s.link_s, mib(s.d2h_bytes), s.stall_s);
+}
+
+static int answer_prompt(hi_run *r, const hi_model *m, const cli *c, const prompt *p)
+{
+    answer a = { .p = p, .n_prompt = (int64_t)p->n };
+    int rc = prefill(r, m, &a);
+    bool prefilled = rc == 0;
+
+    if (rc == 0)
+        rc = decode(r, m, c, &a);
+    if (a.n_new > 0)
+        putchar('\n');
+    summary(r, m, &a);
+    if (rc >= 0)
+        return rc;
+    if (atomic_load(&interrupts) == 0)
+        return say_error(hi_error_text(r), EXIT_FAILED);
+    return prefilled ? 0 : EXIT_INTERRUPTED;
+}
+
+int cli_generate(const hi_model *m, const cli *c)
+{
+    char err[4096] = "";
+    int code = EXIT_FAILED;
+    prompt p;
+
+    if (prompt_read(&p, m, c, &code, err, sizeof err) != 0) {
+        prompt_free(&p);
+        return say_error(err, code);
+    }
+    hi_run *r = hi_open(m, &c->run, &code, err, sizeof err);
+    if (r == NULL) {
+        prompt_free(&p);
+        return say_error(err, code);
+    }
+    atomic_store(&running, r);
+    signal(SIGINT, on_interrupt);
+    signal(SIGPIPE, SIG_IGN);        /* a closed stdout is an error of ours, not a death */
+    code = answer_prompt(r, m, c, &p);
+    atomic_store(&running, NULL);
+    hi_close(r);
+    prompt_free(&p);
+    return code;
+}

@@ -1,0 +1,136 @@
+/*
+** hi.h - what a program may call, and the model description that emitted code fills in.
+**
+** A run is one loaded model and one mutable sequence of tokens. It is used from one thread.
+** Every function that can fail returns 0 or -1 and keeps the first failure in the run
+** (hi_error_text); later calls on a failed run fail at once. Memory is taken in hi_open and
+** given back in hi_close; nothing else allocates.
+*/
+#ifndef HI_H
+#define HI_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct hi_run hi_run;
+
+/* ---- the model: constants of one emitted program (model.c) ---- */
+
+typedef enum { HI_PREFILL, HI_DECODE, HI_PHASES } hi_phase;
+typedef enum { HI_ROWS, HI_PACKED, HI_VECTOR } hi_tensor_kind;
+
+/* A tensor of the checkpoint and its place in the buffer 'weights'. */
+typedef struct hi_tensor {
+    const char *name;                /* as in the safetensors header */
+    int64_t rows, cols;              /* shape in the file; cols 0: a vector of 'rows' */
+    hi_tensor_kind kind;
+    int64_t offset;                  /* of the whole matrix or vector, bytes into the arena */
+    int64_t row0;                    /* this tensor's first row in a fused matrix or vector */
+} hi_tensor;
+
+/* KV heads [head, head + n) of one layer, which move together; in the ring's order. */
+typedef struct hi_group {
+    int layer, head, n;
+    int resident[HI_PHASES];         /* leading tiles on the device */
+} hi_group;
+
+/* Byte offsets in 'weights' of one layer's parts; -1: the model has no such part. */
+typedef struct hi_layer {
+    int64_t attn_norm, qkv, qkv_bias, o, o_bias, mlp_norm, gate_up, gate_up_bias, down, down_bias;
+} hi_layer;
+
+typedef struct hi_buffer {
+    int64_t offset, bytes;           /* in the device arena; bytes 0: not in this phase */
+} hi_buffer;
+
+enum {                               /* ORDER BUFFERS: gen/buffers.def */
+    HI_B_WEIGHTS, HI_B_TAILS, HI_B_KEPT, HI_B_FRAMES, HI_B_SLOTS, HI_B_WINDOW, HI_B_IDS, HI_B_ROPE,
+    HI_B_X, HI_B_H, HI_B_QKV, HI_B_O, HI_B_MLP, HI_B_CARRY, HI_B_PARTS, HI_B_LOGITS, HI_BUFFERS
+};
+
+typedef struct hi_model {
+    const char *name;                /* "needle-8M" */
+    const char *command;             /* the hi-gen command line that made it */
+    const char *plan_text;           /* memory table and decisions, for 'info' */
+    int layers, hidden, heads, kv_heads, head_dim, ffn, vocab;
+    int elt;                         /* bytes per element: 2 bf16, 4 f32 */
+    float norm_eps;
+    bool tied, gelu;
+    int bos;                         /* -1: none */
+    const int *eos;                  /* (n_eos) */
+    int n_eos;
+    const float *rope_freq;          /* (head_dim / 2) */
+    int64_t embed, final_norm, lm_head;    /* offsets in 'weights'; lm_head == embed when tied */
+    const hi_layer *layer;           /* (layers) */
+    const hi_tensor *tensor;         /* (n_tensors) */
+    int n_tensors;
+
+    int64_t ctx;                     /* capacity, tokens */
+    bool offload;                    /* host store, ring and tails exist */
+    bool logits_all;
+    int64_t tile, split;             /* tokens */
+    int group, slots;
+    int rows[HI_PHASES];             /* rows of a pass at most */
+    int64_t budget_bytes;            /* --vram; -1: none */
+    int64_t arena_bytes, reserve_bytes, store_bytes;
+    hi_buffer buf[HI_PHASES][HI_BUFFERS];
+    const hi_group *ring;            /* (n_groups) */
+    int n_groups;
+
+    void (*prefill)(hi_run *r);      /* one pass of the emitted schedules */
+    void (*decode)(hi_run *r);
+    void (*enter_decode)(hi_run *r); /* prefill -> decode layout */
+} hi_model;
+
+/* ---- running ---- */
+
+typedef struct hi_options {
+    const char *weights;             /* checkpoint folder, or "random:SEED" */
+    int threads;                     /* 0: one per usable core */
+    double link_gbps;                /* each direction, GB/s; 0: as fast as memory */
+    const char *isa;                 /* forces an instruction set; NULL: HI_ISA or the best */
+    bool round_weights;              /* accept fp16/fp32 tensors into bf16: not exact */
+} hi_options;
+
+/* What was moved and how long it took since hi_open. */
+typedef struct hi_stats {
+    int64_t h2d_bytes, d2h_bytes;
+    int64_t arena_peak_bytes;        /* end of the last arena buffer any pass has used */
+    int64_t arena_touched_bytes;     /* end of the last arena page that was ever written */
+    double stall_s;                  /* compute waited for the link */
+    double link_s;                   /* the host-to-device stream was busy */
+} hi_stats;
+
+/*
+** Opens a run: arena, store, threads, weights.
+**
+** err, n  receives the message on failure
+** Returns NULL on failure; *code, if not NULL, is then the exit code that fits (1 runtime,
+** 2 usage, 3 cannot fit, 4 bad model files).
+*/
+hi_run *hi_open(const hi_model *m, const hi_options *o, int *code, char *err, size_t n);
+void hi_close(hi_run *r);
+
+/* Appends n tokens in one pass, n <= rows[HI_PREFILL]; more: another pass of this prompt
+   follows. Scores of the last row (or of all rows) are in hi_logits. */
+int hi_prefill(hi_run *r, const int32_t *ids, int n, bool more);
+
+/* Appends one token. */
+int hi_decode(hi_run *r, int32_t id);
+
+/* Keeps the first n_tok tokens of the sequence, drops the rest. */
+int hi_rewind(hi_run *r, int64_t n_tok);
+
+int64_t hi_length(const hi_run *r);              /* tokens in the sequence */
+const float *hi_logits(const hi_run *r);         /* (rows, vocab) of the last pass */
+int32_t hi_argmax(const float *logits, int n);   /* lowest index among equals; -1: not finite */
+const char *hi_error_text(const hi_run *r);      /* "" while nothing has failed */
+const char *hi_isa(const hi_run *r);
+int hi_threads(const hi_run *r);
+void hi_get_stats(const hi_run *r, hi_stats *s);
+/* From any thread or a signal handler: the pass under way fails with "cancelled", and with it
+   the run. */
+void hi_cancel(hi_run *r);
+
+#endif

@@ -1,0 +1,33 @@
+/*
+** main.c - an emitted program: its model, one verb.
+*/
+#include <stdio.h>
+#include "cli.h"
+
+extern const hi_model hi_the_model;
+
+int main(int argc, char **argv)
+{
+    const hi_model *m = &hi_the_model;
+    char err[512];
+    cli c;
+
+    if (cli_parse(argc, argv, &c, err, sizeof err) != 0) {
+        fprintf(stderr, "%s: %s\n", m->name, err);
+        return EXIT_USAGE;
+    }
+    switch (c.verb) {
+    case CLI_GENERATE:
+        return cli_generate(m, &c);
+    case CLI_INFO:
+        return cli_info(m);
+    case CLI_SELFTEST:
+        return cli_selftest(m, &c);
+    case CLI_VERSION:
+        printf("%s (hi-gen 0.1)\n", m->name);
+        return 0;
+    default:
+        cli_help(m);
+        return 0;
+    }
+}

@@ -1,0 +1,86 @@
+# runtime.cmake - how the runtime, the kernels of one shape and a model's executable are built.
+#
+# Included by emitted projects and by build-models/. HI_HOME is hi-gen's folder.
+#
+#   hi_runtime_library(TARGET [CHECKS..])                 once
+#   hi_kernel_library(TARGET FOLDER)                      once per shape; FOLDER holds shape.h
+#   hi_device_library(TARGET FOLDER KERNELS [CHECKS..])   once per shape
+#   hi_model_executable(NAME FOLDER RUNTIME DEVICE)       once per plan
+#
+# CHECKS: definitions for test builds, HI_HARSH (scrambled store, poisoned memory, random
+# delays) and HI_GUARD (no allocation during a pass).
+
+if(NOT CMAKE_BUILD_TYPE AND NOT CMAKE_CONFIGURATION_TYPES)
+    set(CMAKE_BUILD_TYPE Release)
+endif()
+set(CMAKE_C_STANDARD 11)
+set(CMAKE_C_STANDARD_REQUIRED ON)
+set(CMAKE_C_FLAGS_RELEASE "-O2")
+set(HI_WARNINGS -Wall -Wextra -Werror)
+
+find_package(Threads REQUIRED)
+find_package(PkgConfig REQUIRED)
+pkg_check_modules(JANSSON REQUIRED IMPORTED_TARGET jansson)
+
+# Instruction sets and their flags; only the portable kernels exist elsewhere.
+set(HI_KERNELS kern_portable)
+if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
+    set(HI_FLAGS_kern_avx2 -mavx2 -mfma -mf16c)
+    set(HI_FLAGS_kern_avx512 -march=x86-64-v4)
+    set(HI_FLAGS_kern_avx512bf16 -march=x86-64-v4 -mavx512bf16)
+    set(HI_FLAGS_kern_amx -march=x86-64-v4 -mavx512bf16 -mamx-tile -mamx-bf16)
+    list(APPEND HI_KERNELS kern_avx2 kern_avx512 kern_avx512bf16 kern_amx)
+endif()
+
+function(hi_target_options target)
+    target_compile_options(${target} PRIVATE ${HI_WARNINGS})
+    target_compile_definitions(${target} PRIVATE _GNU_SOURCE ${ARGN})
+endfunction()
+
+function(hi_runtime_library target)
+    set(r "${HI_HOME}/runtime")
+    add_library(${target} STATIC ${r}/run.c ${r}/ring.c ${r}/steps.c ${r}/guard.c ${r}/weights.c
+        ${r}/safetensors.c ${r}/infile.c ${r}/convert.c ${r}/random_weights.c ${r}/tokenizer.c
+        ${r}/cli.c ${r}/prompt.c ${r}/progress.c ${r}/generate.c ${r}/selftest.c ${r}/cpu/pool.c ${r}/cpu/stream.c)
+    target_include_directories(${target} PUBLIC ${r})
+    target_link_libraries(${target} PUBLIC PkgConfig::JANSSON Threads::Threads m)
+    hi_target_options(${target} ${ARGN})
+    if("HI_GUARD" IN_LIST ARGN)
+        target_link_options(${target} PUBLIC
+            -Wl,--wrap=malloc -Wl,--wrap=calloc -Wl,--wrap=realloc -Wl,--wrap=free)
+    endif()
+endfunction()
+
+function(hi_kernel_library target folder)
+    set(c "${HI_HOME}/runtime/cpu")
+    add_library(${target} STATIC ${c}/kern.c ${c}/kern_pack.c)
+    foreach(k ${HI_KERNELS})
+        target_sources(${target} PRIVATE ${c}/${k}.c)
+        set_source_files_properties(${c}/${k}.c PROPERTIES
+            COMPILE_OPTIONS "-O3;-ffp-contract=off;${HI_FLAGS_${k}}")
+    endforeach()
+    target_include_directories(${target} PRIVATE "${folder}" "${HI_HOME}/runtime")
+    target_link_libraries(${target} PUBLIC Threads::Threads m)
+    hi_target_options(${target})
+endfunction()
+
+function(hi_device_library target folder kernels)
+    add_library(${target} STATIC "${HI_HOME}/runtime/cpu/device.c")
+    target_include_directories(${target} PRIVATE "${folder}" "${HI_HOME}/runtime")
+    target_link_libraries(${target} PUBLIC ${kernels})
+    hi_target_options(${target} ${ARGN})
+endfunction()
+
+# The plan's own code, for programs that bring their own main.
+function(hi_model_objects name folder)
+    add_library(${name}_plan OBJECT ${folder}/model.c ${folder}/prefill.c ${folder}/decode.c)
+    target_include_directories(${name}_plan PUBLIC "${folder}" "${HI_HOME}/runtime")
+    hi_target_options(${name}_plan)
+endfunction()
+
+function(hi_model_executable name folder runtime device)
+    hi_model_objects(${name} "${folder}")
+    add_executable(${name} "${HI_HOME}/runtime/main.c")
+    target_link_libraries(${name} PRIVATE ${name}_plan ${runtime} ${device} ${runtime})
+    hi_target_options(${name})
+endfunction()
