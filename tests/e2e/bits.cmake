@@ -1,0 +1,63 @@
+# Bit-equality: every placement gives the reference's scores.
+#
+# placements.txt: budget | hi-gen options | run options. The same lines serve all models; every
+# second one also runs harsh (scrambled store, poisoned slots, random delays, guarded heap).
+set(TOKENS 2200)
+set(DECODED 64)
+set(COMMON --ctx 2304 --logits all)
+
+file(STRINGS placements.txt lines REGEX "^[^#]")
+if(HI_SANITIZE)                      # slower: a third of the placements
+    set(every 3)
+else()
+    set(every 1)
+endif()
+
+add_custom_command(OUTPUT ${out}/ids.txt
+    COMMAND awk "BEGIN { s = 7; for (i = 0; i < ${TOKENS}; i++) { s = (s * 16807) % 2147483647; print s % 255 + 1 } }"
+        > ${out}/ids.txt VERBATIM)
+add_custom_target(bits_ids ALL DEPENDS ${out}/ids.txt)
+
+foreach(model needle toy_gqa toy_mha)
+    hi_placement(bits_${model} ${spec_${model}} none ${COMMON})
+    hi_program(dump_${model} dump.c bits_${model} ${model} plain)
+    set(reference ${out}/${model}.bits)
+    add_test(NAME bits.${model}.reference COMMAND dump_${model} ${weights_${model}} ${out}/ids.txt ${reference}
+        decode=${DECODED} threads=1)
+    set_tests_properties(bits.${model}.reference PROPERTIES FIXTURES_SETUP bits_${model}
+        FIXTURES_REQUIRED needle_folder LABELS "threads")
+    foreach(rows 1 77)
+        add_test(NAME bits.${model}.rows_${rows} COMMAND ${SH} ${e2e}/same.sh $<TARGET_FILE:dump_${model}>
+            ${weights_${model}} ${out}/ids.txt ${reference} decode=${DECODED} threads=2 rows=${rows})
+        set_tests_properties(bits.${model}.rows_${rows} PROPERTIES FIXTURES_REQUIRED "bits_${model};needle_folder")
+    endforeach()
+
+    set(i 0)
+    foreach(line IN LISTS lines)
+        math(EXPR i "${i} + 1")
+        math(EXPR skip "${i} % ${every}")
+        if(skip)
+            continue()
+        endif()
+        string(REPLACE "|" ";" parts "${line}")
+        list(GET parts 0 budget)
+        list(GET parts 1 options)
+        list(GET parts 2 run)
+        string(STRIP "${budget}" budget)
+        separate_arguments(options)
+        separate_arguments(run)
+        set(name bits_${model}_${i})
+        hi_placement(${name} ${spec_${model}} ${budget} ${COMMON} ${options})
+        math(EXPR odd "${i} % 2")
+        if(odd)
+            set(kind harsh)
+        else()
+            set(kind plain)
+        endif()
+        hi_program(dump_${name} dump.c ${name} ${model} ${kind})
+        add_test(NAME bits.${model}.${i}.${kind} COMMAND ${SH} ${e2e}/same.sh $<TARGET_FILE:dump_${name}>
+            ${weights_${model}} ${out}/ids.txt ${reference} decode=${DECODED} ${run})
+        set_tests_properties(bits.${model}.${i}.${kind} PROPERTIES
+            FIXTURES_REQUIRED "bits_${model};needle_folder" LABELS "threads")
+    endforeach()
+endforeach()

@@ -1,0 +1,15 @@
+/*
+** shape.h - d96_g1: a head that is no power of two.
+*/
+#ifndef SHAPE_H
+#define SHAPE_H
+
+#define HIDDEN 192
+#define HEADS 2
+#define KV_HEADS 2
+#define HEAD_DIM 96
+#define FFN 112
+#define VOCAB 130
+#define HI_F32 0
+
+#endif

@@ -1,0 +1,245 @@
+/*
+** test_weights.c - checkpoints that load: single, in shards, of every type, with little memory.
+*/
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <cmocka.h>
+#include <jansson.h>
+#include "small_model.h"
+
+/* ---- memory that runs out at the n-th request ---- */
+
+static long left = -1; /* requests that still succeed; -1: all */
+static bool for_ever;  /* later ones fail too */
+
+void *__real_malloc(size_t n);
+void *__real_calloc(size_t n, size_t size);
+void *__real_realloc(void *p, size_t n);
+void *__wrap_malloc(size_t n);
+void *__wrap_calloc(size_t n, size_t size);
+void *__wrap_realloc(void *p, size_t n);
+
+static bool refused(void)
+{
+    if (left < 0)
+        return false;
+    if (left > 0) {
+        left--;
+        return false;
+    }
+    if (!for_ever)
+        left = -1;
+    errno = ENOMEM;
+    return true;
+}
+
+void *__wrap_malloc(size_t n)
+{
+    return refused() ? NULL : __real_malloc(n);
+}
+
+void *__wrap_calloc(size_t n, size_t size)
+{
+    return refused() ? NULL : __real_calloc(n, size);
+}
+
+void *__wrap_realloc(void *p, size_t n)
+{
+    return refused() ? NULL : __real_realloc(p, n);
+}
+
+static void *json_malloc(size_t n)
+{
+    return malloc(n);
+}
+
+/* ---- what loads ---- */
+
+static void single_file(void **state)
+{
+    (void)state;
+    stored s[8];
+    received r = { 0 };
+    clean();
+    write_tensors("model.safetensors", s, all_good(s));
+    must_load(2, false, &r);
+    check_numbers(&r);
+    assert_string_equal(r.order, "3201"); /* as they lie in the file */
+    must_load(4, false, &r);
+    check_numbers(&r);
+}
+
+static void shards(void **state)
+{
+    (void)state;
+    received r = { 0 };
+    write_shards();
+    write_text("model.safetensors", "not looked at beside an index");
+    must_load(2, false, &r);
+    check_numbers(&r);
+    assert_string_equal(r.order, "1320");
+}
+
+/* ---- element types ---- */
+
+static void check_elements(const received *r, int tensor, const void *want, size_t n_bytes)
+{
+    assert_memory_equal(r->data[tensor], want, n_bytes);
+}
+
+static void half_precision(void **state)
+{
+    (void)state;
+    received r = { 0 };
+    static const uint16_t a[] = { 0x0001, 0x83ff, 0x7bff }, b[] = { 0x8000, 0x0400, 0x3c01 };
+    static const float wide_a[] = { 0x1p-24f, -0x1.ff8p-15f, 65504 };
+    static const float wide_b[] = { -0.0f, 0x1p-14f, 0x1.004p0f };
+    static const uint16_t near_a[] = { 0x3380, 0xb880, 0x4780 },
+                          near_b[] = { 0x8000, 0x3880, 0x3f80 };
+    write_bias("F16", 2, a);
+    must_load(4, false, &r);
+    check_elements(&r, BIAS, wide_a, sizeof wide_a);
+    must_load(2, true, &r);
+    check_elements(&r, BIAS, near_a, sizeof near_a);
+    refuse("model.safetensors: q.bias: dtype = F16: the program computes in BF16; --round-weights "
+           "accepts it, rounded: not exact; or generate with --numerics f32");
+    write_bias("F16", 2, b);
+    must_load(4, false, &r);
+    check_elements(&r, BIAS, wide_b, sizeof wide_b);
+    must_load(2, true, &r);
+    check_elements(&r, BIAS, near_b, sizeof near_b);
+}
+
+static void single_precision(void **state)
+{
+    (void)state;
+    received r = { 0 };
+    static const float x[] = { 0x1.01p0f, 0x1.03p0f, -0x1p-149f };
+    static const uint16_t near[] = { 0x3f80, 0x3f82, 0x8000 }; /* ties to even */
+    write_bias("F32", 4, x);
+    must_load(4, false, &r);
+    check_elements(&r, BIAS, x, sizeof x);
+    must_load(2, true, &r);
+    check_elements(&r, BIAS, near, sizeof near);
+    refuse("model.safetensors: q.bias: dtype = F32: the program computes in BF16; --round-weights "
+           "accepts it, rounded: not exact; or generate with --numerics f32");
+}
+
+/* ---- pieces ---- */
+
+static const hi_tensor LONG[] = {
+    { .name = "k_proj", .rows = 5, .cols = 1500000 }, /* a row is more than a piece */
+    { .name = "many", .rows = 70001, .cols = 31 },
+    { .name = "norm", .rows = 1300000 },
+};
+
+typedef struct tally {
+    int64_t next, calls;
+    int elt;
+} tally;
+
+static hi_model long_model(int elt)
+{
+    hi_model m = model(elt);
+    m.tensor = LONG;
+    m.n_tensors = 3;
+    return m;
+}
+
+static int compare_file(void *to, const hi_tensor *t, int64_t row, int64_t n_rows, const void *elts)
+{
+    tally *y = to;
+    int64_t width = t->cols > 0 ? t->cols : 1;
+    assert_int_equal(row, row == 0 ? 0 : y->next);
+    for (int64_t i = 0; i < n_rows * width; i++) {
+        uint32_t want = (uint32_t)((row * width + i) % 30000), have = 0;
+        memcpy(&have, (const char *)elts + i * y->elt, (size_t)y->elt);
+        if (have != (y->elt == 4 ? want << 16 : want))
+            fail_msg("%s: element %lld", t->name, (long long)(row * width + i));
+    }
+    y->next = row + n_rows;
+    y->calls++;
+    return 0;
+}
+
+/* Tensors longer than a piece, rows longer than a piece. */
+static void file_pieces(void **state)
+{
+    (void)state;
+    stored s[3];
+    uint16_t *data = malloc(7500000 * sizeof *data);
+    for (int i = 0; i < 7500000; i++)
+        data[i] = (uint16_t)(i % 30000);
+    for (int i = 0; i < 3; i++)
+        s[i] = (stored){ LONG[i].name, "BF16", (int)LONG[i].rows, (int)LONG[i].cols, 2, data };
+    clean();
+    write_tensors("model.safetensors", s, 3);
+    free(data);
+    for (int elt = 2; elt <= 4; elt += 2) {
+        hi_model m = long_model(elt);
+        tally y = { .elt = elt };
+        assert_int_equal(weights_load(&m, folder, false, compare_file, &y, err, sizeof err), 0);
+        assert_int_equal(y.calls, 5 + 3 + 2);
+    }
+    char path[256];
+    path_of(path, "model.safetensors");
+    assert_int_equal(truncate(path, 1000000), 0);
+    clean();
+}
+
+/* ---- memory ---- */
+
+static void runs_out(const char *path, long least)
+{
+    hi_model m = model(4);
+    for (int mode = 0; mode < 2; mode++) {
+        int rc = -1;
+        long n = 0;
+        for (for_ever = mode; rc != 0; n++) {
+            received r = { .elt = 4 };
+            left = n;
+            rc = weights_load(&m, path, false, receive, &r, err, sizeof err);
+            left = -1;
+            if (rc != 0 && (!strstr(err, "out of memory") || r.calls > 0))
+                fail_msg("request %ld: %s", n, err);
+        }
+        assert_true(n > least);
+    }
+}
+
+static void memory_runs_out(void **state)
+{
+    (void)state;
+    write_shards();
+    write_text("config.json", "{\"vocab_size\":4,\"a_long_name_that_makes_buffers_grow\":[1,2]}");
+    runs_out(folder, 100);
+    stored s[8];
+    clean();
+    write_tensors("model.safetensors", s, all_good(s));
+    runs_out(folder, 40);
+    runs_out("random:1", 1);
+}
+
+static int watch_json(void **state)
+{
+    json_set_alloc_funcs(json_malloc, free);
+    return make_folder(state);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(single_file),    cmocka_unit_test(shards),
+        cmocka_unit_test(half_precision), cmocka_unit_test(single_precision),
+        cmocka_unit_test(file_pieces),    cmocka_unit_test(memory_runs_out),
+    };
+    return cmocka_run_group_tests(tests, watch_json, remove_folder);
+}
