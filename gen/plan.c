@@ -17,7 +17,10 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { SOFT_SHARE = 4 };             /* activations and ring: at most 1/4 of the free budget each */
+enum {                               /* of the budget that weights and tails leave, at most */
+    ACTIVATION_SHARE = 2,            /* 1/2: a chunk twice as long halves prefill's KV traffic */
+    RING_SHARE = 4                   /* 1/4: the rest becomes resident tiles */
+};
 
 static const int64_t CHUNKS[] = { 4096, 2048, 1024, 512, 256, 128 };
 static const int64_t TILES[] = { 16384, 4096, 2048, 1024, 512, 256 };
@@ -57,6 +60,11 @@ static const int PHASES_OF[N_BUFFERS] = {
 #undef B
 };
 
+static bool in_phase(hi_buffer_id id, hi_phase phase)
+{
+    return PHASES_OF[id] == KEEP || PHASES_OF[id] == BOTH || PHASES_OF[id] == (int)phase;
+}
+
 static int64_t activation_bytes(const hi_spec *s, const hi_plan *p, hi_buffer_id id, int64_t rows)
 {
     int64_t q_cols = (int64_t)s->heads * s->head_dim;
@@ -94,6 +102,8 @@ static int64_t buffer_bytes(const hi_spec *s, const hi_plan *p, const shape *f, 
     int64_t entries = (int64_t)s->layers * s->kv_heads;
     int64_t row = kv_row_bytes(s, p->elt);
 
+    if (!in_phase(id, phase))
+        return 0;
     switch (id) {
     case BUF_weights:
         return weight_bytes(s, p->elt);
@@ -126,8 +136,6 @@ static int64_t lay_out(const hi_spec *s, hi_plan *p, const shape *f)
     memset(p->buf, 0, sizeof p->buf);
     for (int id = 0; id < N_BUFFERS; id++)
         for (int phase = PREFILL; phase <= DECODE; phase++) {
-            if (PHASES_OF[id] != KEEP && PHASES_OF[id] != BOTH && PHASES_OF[id] != phase)
-                continue;
             hi_buffer *b = &p->buf[phase][id];
             b->bytes = buffer_bytes(s, p, f, phase, id);
             if (b->bytes == 0)
@@ -266,9 +274,9 @@ static int64_t share_of(const search *q, const shape *f, int first, int last)
 static bool modest(const search *q, const shape *f)
 {
     int64_t fixed = share_of(q, f, BUF_weights, BUF_tails);
-    int64_t rest = (q->budget - fixed) / SOFT_SHARE;
-    return share_of(q, f, BUF_window, BUF_logits) <= rest &&
-           share_of(q, f, BUF_slots, BUF_slots) <= rest;
+    int64_t rest = q->budget - fixed;
+    return share_of(q, f, BUF_window, BUF_logits) <= rest / ACTIVATION_SHARE &&
+           share_of(q, f, BUF_slots, BUF_slots) <= rest / RING_SHARE;
 }
 
 static void consider(search *q, const shape *candidate, bool soft)

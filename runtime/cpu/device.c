@@ -25,7 +25,8 @@ enum {
     PAGE = 4096,
     ROWS_PER_ITEM = 128,             /* rows of one work item in products and attention */
     PANELS_PER_ITEM = 4,
-    FEW_ROWS = 32                    /* up to here a product is cut by panels alone */
+    FEW_ROWS = 32,                   /* up to here a product is cut by panels alone */
+    FEW_FLOATS = 1 << 16             /* up to here merging parts is not worth a hand-over */
 };
 
 struct hi_device {
@@ -535,7 +536,11 @@ void dev_attend(hi_device *d, const dev_attention *a)
     j.splits = (int)((a->n_keys + KEY_SPLIT - 1) / KEY_SPLIT);
     j.part_ml = a->parts + a->n * j.splits * j.rows * HEAD_DIM;
     pool_run(d->pool, part_item, &j, a->n * j.splits);
-    pool_run(d->pool, merge_item, &j, a->n);
+    if (a->n * j.splits * j.rows * HEAD_DIM < FEW_FLOATS)
+        for (int h = 0; h < a->n; h++)
+            merge_item(&j, h);
+    else
+        pool_run(d->pool, merge_item, &j, a->n);
 }
 
 typedef struct close_job {
