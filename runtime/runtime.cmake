@@ -39,6 +39,9 @@ endfunction()
 
 function(hi_runtime_library target)
     set(r "${HI_HOME}/runtime")
+    if(CMAKE_BUILD_TYPE STREQUAL "Debug")
+        list(APPEND ARGN HI_GUARD)
+    endif()
     add_library(${target} STATIC ${r}/run.c ${r}/ring.c ${r}/steps.c ${r}/guard.c ${r}/weights.c
         ${r}/safetensors.c ${r}/infile.c ${r}/convert.c ${r}/random_weights.c ${r}/tokenizer.c
         ${r}/cli.c ${r}/prompt.c ${r}/progress.c ${r}/generate.c ${r}/selftest.c ${r}/cpu/pool.c ${r}/cpu/stream.c)
