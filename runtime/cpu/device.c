@@ -23,9 +23,10 @@
 
 enum {
     PAGE = 4096,
-    ROWS_PER_ITEM = 128,             /* rows of one work item in products and attention */
+    ROWS_PER_ITEM = 128,             /* rows of one work item where a row is little work */
+    PRODUCT_ROWS = 256,              /* rows of one item of a product */
+    ATTEND_ROWS = HEAD_DIM < 64 ? 512 : 32768 / HEAD_DIM,  /* what the kernel packs keys for at once */
     PANELS_PER_ITEM = 4,
-    FEW_ROWS = 32,                   /* up to here a product is cut by panels alone */
     FEW_FLOATS = 1 << 16             /* up to here merging parts is not worth a hand-over */
 };
 
@@ -432,9 +433,9 @@ static int min_int(int a, int b)
 static void product_item(void *arg, int item)
 {
     const product_job *j = arg;
-    int m0 = item % j->row_items * ROWS_PER_ITEM, j0 = item / j->row_items * PANELS_PER_ITEM;
-    int rows = j->row_items == 1 ? j->a.m : ROWS_PER_ITEM;
-    j->k->matmul(&j->a, m0, min_int(m0 + rows, j->a.m), j0, min_int(j0 + PANELS_PER_ITEM, j->panels));
+    int m0 = item % j->row_items * PRODUCT_ROWS, j0 = item / j->row_items * PANELS_PER_ITEM;
+    j->k->matmul(&j->a, m0, min_int(m0 + PRODUCT_ROWS, j->a.m), j0,
+                 min_int(j0 + PANELS_PER_ITEM, j->panels));
 }
 
 void dev_matmul(hi_device *d, const dev_product *p)
@@ -444,7 +445,7 @@ void dev_matmul(hi_device *d, const dev_product *p)
         .k = d->k,
         .a = { p->x, p->w, p->bias, p->y, p->x_stride, p->n, p->rows, p->n, p->k, MODE[p->mode] },
         .panels = (p->n + PANEL - 1) / PANEL,
-        .row_items = p->rows <= FEW_ROWS ? 1 : (p->rows + ROWS_PER_ITEM - 1) / ROWS_PER_ITEM,
+        .row_items = (p->rows + PRODUCT_ROWS - 1) / PRODUCT_ROWS,
     };
     int panel_items = (j.panels + PANELS_PER_ITEM - 1) / PANELS_PER_ITEM;
     pool_run(d->pool, product_item, &j, j.row_items * panel_items);
@@ -474,6 +475,7 @@ typedef struct attend_job {
     const hi_kernels *k;
     const dev_attention *a;
     int64_t rows;                    /* of one KV head: tokens x GQA */
+    int block;                       /* rows of one item */
     int items, splits;               /* per head: row blocks; splits */
     float *part_ml;
 } attend_job;
@@ -501,8 +503,8 @@ static void attend_item(void *arg, int item)
 {
     const attend_job *j = arg;
     kern_attend k = head_attention(j, item / j->items);
-    int64_t r0 = (int64_t)(item % j->items) * ROWS_PER_ITEM;
-    int64_t r1 = r0 + ROWS_PER_ITEM < j->rows ? r0 + ROWS_PER_ITEM : j->rows;
+    int64_t r0 = (int64_t)(item % j->items) * j->block;
+    int64_t r1 = r0 + j->block < j->rows ? r0 + j->block : j->rows;
     j->k->attend(&k, r0, r1);
 }
 
@@ -529,7 +531,10 @@ void dev_attend(hi_device *d, const dev_attention *a)
     attend_job j = { .k = d->k, .a = a, .rows = (int64_t)a->rows * GQA };
 
     if (a->parts == NULL) {
-        j.items = (int)((j.rows + ROWS_PER_ITEM - 1) / ROWS_PER_ITEM);
+        j.block = ATTEND_ROWS;
+        while (j.block > 32 && a->n * j.rows / j.block < 2 * pool_threads(d->pool))
+            j.block /= 2;            /* too few items for the threads */
+        j.items = (int)((j.rows + j.block - 1) / j.block);
         pool_run(d->pool, attend_item, &j, a->n * j.items);
         return;
     }

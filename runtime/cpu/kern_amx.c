@@ -16,16 +16,14 @@
 #define VL 16
 #include "kern_vec.h"
 
-enum { K_STEP = 32, ROW_STEP = 16, ROW_GROUP = 32, K_COPY = 512 };
-
-typedef struct product_args {
-    float *c;                        /* (rows, columns), rows c_row apart */
-    const elt *a;                    /* (rows, k), rows a_row apart */
-    const elt *b;                    /* packed, rows b_columns columns apart */
-    int64_t c_row, a_row, b_columns;
-    int k;                           /* a multiple of K_STEP */
-    bool add;                        /* start from c, not from 0 */
-} product_args;
+enum {
+    K_STEP = 32,
+    ROW_STEP = 16,
+    ROW_GROUP = 32,                  /* two tiles: rows of attention, and of x, at once */
+    PANEL_ROWS = 256,                /* rows of a panel's product at once */
+    K_BLOCK = 2048,                  /* of k at once: 256 KiB of weights stay in the second cache */
+    K_COPY = 512                     /* of k at once where x must be copied */
+};
 
 /* Own asm: the compiler's intrinsics do not say that a load reads memory. */
 #define TILE_LOAD(t, p, bytes) \
@@ -52,7 +50,12 @@ static void tile_2x2(const product_args *p, int row, int col)
     TILE_START(1, c + 16, c_bytes, p->add);
     TILE_START(2, low, c_bytes, p->add);
     TILE_START(3, low + 16, c_bytes, p->add);
+    int skip = col / 32 * (p->k / K_STEP) * p->ahead_bytes;    /* what earlier columns fetched */
+    uintptr_t ahead = (uintptr_t)p->ahead + (uintptr_t)skip;
     for (int k = 0; k < p->k; k += K_STEP) {
+        for (int i = 0; i < p->ahead_bytes; i += 64)
+            __builtin_prefetch((const void *)(ahead + (uintptr_t)i), 0, 2);
+        ahead += (uintptr_t)p->ahead_bytes;
         TILE_LOAD(6, b, b_bytes);
         TILE_LOAD(4, a + k, a_bytes);
         TILE_DOT(0, 4, 6);
@@ -80,6 +83,8 @@ static void tile_1x4(const product_args *p, int row, int col)
     TILE_START(2, c + 32, c_bytes, p->add);
     TILE_START(3, c + 48, c_bytes, p->add);
     for (int k = 0; k < p->k; k += K_STEP) {
+        if (p->stream)
+            prefetch_ahead(b, K_STEP / 2 * PANEL * 4);
         TILE_LOAD(4, a + k, a_bytes);
         TILE_LOAD(5, b, b_bytes);
         TILE_DOT(0, 4, 5);
@@ -130,28 +135,32 @@ static void product(const product_args *p, int rows, int columns)
     }
 }
 
-/* The same for k of any even length and rows without a tile's padding: through copies. */
-static void product_padded(const product_args *p, int rows)
+/* n columns of some rows of x, side by side, zeros up to a whole step. */
+static void copy_x(elt a[][K_COPY], const elt *x, int64_t x_stride, int rows, int n)
+{
+    int pad = -n & (K_STEP - 1);
+    for (int r = 0; r < rows; r++) {
+        memcpy(a[r], x + r * x_stride, (size_t)n * sizeof(elt));
+        memset(a[r] + n, 0, (size_t)pad * sizeof(elt));
+    }
+}
+
+/* The product for k of any even length and rows without a tile's padding: through copies. */
+static void product_copied(const product_args *p, int rows)
 {
     _Alignas(64) elt a[ROW_GROUP][K_COPY], b[K_STEP * PANEL];
-    product_args q = *p;
     for (int k = 0; k < p->k; k += K_COPY) {
-        int n = p->k - k < K_COPY ? p->k - k : K_COPY, whole = n / K_STEP * K_STEP;
-        for (int r = 0; r < rows; r++) {
-            memcpy(a[r], p->a + r * p->a_row + k, (size_t)n * sizeof(elt));
-            memset(a[r] + n, 0, (size_t)(whole < n ? whole + K_STEP - n : 0) * sizeof(elt));
-        }
-        q.a = a[0];
-        q.a_row = K_COPY;
-        q.b = p->b + (int64_t)k * PANEL;
-        q.k = whole;
-        q.add = p->add || k > 0;
+        int n = p->k - k < K_COPY ? p->k - k : K_COPY, whole = n & ~(K_STEP - 1), tail = n - whole;
+        copy_x(a, p->a + k, p->a_row, rows, n);
+        product_args q = { .c = p->c, .c_row = PANEL, .a = a[0], .a_row = K_COPY,
+                           .b = p->b + (int64_t)k * PANEL, .b_columns = PANEL, .k = whole,
+                           .add = p->add || k > 0, .stream = p->stream };
         product(&q, rows, PANEL);
-        if (whole == n)
+        if (!tail)
             continue;
-        memcpy(b, q.b + (int64_t)whole * PANEL, (size_t)(n - whole) * PANEL * sizeof(elt));
-        memset(b + (n - whole) * PANEL, 0, (size_t)(whole + K_STEP - n) * PANEL * sizeof(elt));
-        q.a = a[0] + whole;
+        memcpy(b, q.b + whole * PANEL, (size_t)tail * PANEL * sizeof(elt));
+        memset(b + tail * PANEL, 0, (size_t)(K_STEP - tail) * PANEL * sizeof(elt));
+        q.a += whole;
         q.b = b;
         q.k = K_STEP;
         q.add = true;
@@ -159,20 +168,28 @@ static void product_padded(const product_args *p, int rows)
     }
 }
 
-/* Rows [row, row + rows) of x times one panel, to c (ROW_GROUP, PANEL). */
-static void panel_product(float *c, const kern_matmul *m, const elt *panel, int row, int rows)
+/* Rows [row, row + rows) of x times one panel, to c (PANEL_ROWS, PANEL). While one block of
+   weights is at work, the next is fetched: a share of it beside every group of rows. */
+static void panel_product(float *c, const kern_matmul *m, const elt *panel, int64_t row, int rows)
 {
-    int whole = rows % ROW_STEP == 0 ? m->k / K_STEP * K_STEP : 0;
-    product_args p = { c, m->x + row * m->x_stride, panel, PANEL, m->x_stride, PANEL, whole, false };
-    if (whole)
-        product(&p, rows, PANEL);
-    if (whole == m->k)
-        return;
-    p.a += whole;
-    p.b += (int64_t)whole * PANEL;
-    p.k = m->k - whole;
-    p.add = whole > 0;
-    product_padded(&p, rows);
+    for (int k = 0; k < m->k; k += K_BLOCK) {
+        int n = m->k - k < K_BLOCK ? m->k - k : K_BLOCK;
+        product_args p = { .c_row = PANEL, .a_row = m->x_stride, .b = panel + (int64_t)k * PANEL,
+                           .b_columns = PANEL, .k = n, .add = k > 0 };
+        p.ahead = (const char *)(p.b + (int64_t)n * PANEL);
+        p.ahead_bytes = PANEL * K_STEP * ROW_GROUP / (rows < ROW_GROUP ? ROW_GROUP : rows);
+        p.stream = rows <= ROW_STEP;
+        for (int r = 0; r < rows; r += ROW_GROUP) {
+            int some = rows - r < ROW_GROUP ? rows - r : ROW_GROUP;
+            p.c = c + r * PANEL;
+            p.a = m->x + (row + r) * m->x_stride + k;
+            if (some % ROW_STEP == 0 && n % K_STEP == 0)
+                product(&p, some, PANEL);
+            else
+                product_copied(&p, some);
+            p.ahead += 2 * (n / K_STEP) * p.ahead_bytes;
+        }
+    }
 }
 
 #include "kern_body.h"

@@ -19,18 +19,27 @@ enum {
        lies in the rows past the last one reaches no other row. */
     CHUNK_ROWS = CHUNK + ROW_STEP,
     KEY_DWORDS = HEAD_DIM * (int)sizeof(elt) / 4,
-    DEPTH_DWORDS = DEPTH * (int)sizeof(elt) / 4
+    DEPTH_DWORDS = DEPTH * (int)sizeof(elt) / 4,
+    LINES = KEY_BLOCK * HEAD_DIM * (int)sizeof(elt) / 64   /* cache lines of a block's keys */
 };
 
-/* A call's memory, on the stack: about 400 KiB at most. */
+static_assert(ROW_GROUP % VL == 0, "the softmax step works on whole vectors of rows");
+
+/* A call's memory, on the stack: 200 to 300 KiB, 600 with floats and a head of 256. */
 typedef struct work {
     _Alignas(64) uint32_t keys[DEPTH_DWORDS][KEY_BLOCK];   /* packed: [HEAD_DIM / 2][key][2] */
     elt values[KEY_BLOCK * HEAD_DIM];                      /* packed: [key / 2][HEAD_DIM][2] */
     float scores[ROW_GROUP][KEY_BLOCK];
     elt probabilities[ROW_GROUP][KEY_BLOCK];
     elt q[CHUNK_ROWS][DEPTH];
-    float o[CHUNK_ROWS][HEAD_DIM];                         /* the part: running output, */
-    float ml[CHUNK_ROWS][2];                               /* maximum (times log2 e), sum */
+    float o[CHUNK_ROWS][HEAD_DIM];                         /* the part */
+    float ml[CHUNK][2];
+    /* of every row of the part: maximum (of scores times log2 e) and sum so far */
+    float max[CHUNK + ROW_GROUP], sum[CHUNK + ROW_GROUP];
+    /* of the group's rows: largest score, then -max; factor of what came before; new sum */
+    float shift[ROW_GROUP], alpha[ROW_GROUP], total[ROW_GROUP];
+    const char *next_k, *next_v;                           /* the next block, to prefetch: */
+    int line, lines;                                       /* lines [line, lines) of each */
 } work;
 
 /* Queries of rows [r0, r0 + n), side by side. */
@@ -43,7 +52,22 @@ static void gather_queries(work *w, const kern_attend *a, int64_t r0, int n)
     }
 }
 
-/* n keys to w->keys; columns past them are zero: 0 x NaN would not be. */
+/*
+** Starts some lines of the next block's keys and values on their way into the second cache.
+** Called wherever there is work to hide them behind: all at once they would wait for one
+** another, and the work for them.
+*/
+INLINE void prefetch_some(work *w, int lines)
+{
+    int end = w->line + lines < w->lines ? w->line + lines : w->lines;
+    for (int i = w->line; i < end; i++) {
+        __builtin_prefetch(w->next_k + i * 64, 0, 2);
+        __builtin_prefetch(w->next_v + i * 64, 0, 2);
+    }
+    w->line = end;
+}
+
+/* n keys to w->keys; columns past them are zero, their scores masked. */
 static void pack_keys(work *w, const elt *k, int n)
 {
     enum { PAD = (DEPTH_DWORDS - KEY_DWORDS) * KEY_BLOCK };
@@ -59,13 +83,14 @@ static void pack_keys(work *w, const elt *k, int n)
         }
         for (int d = 0; d < KEY_DWORDS; d += 4)
             transpose_quad(&w->keys[d][i], KEY_BLOCK, (const char *)rows + d * 4, sizeof rest[0]);
+        prefetch_some(w, LINES * VL / KEY_BLOCK / 4);
     }
     memset((uint32_t *)w->keys + KEY_DWORDS * KEY_BLOCK, 0, PAD * sizeof(uint32_t));
 }
 
 #if HI_F32
 
-/* n values to w->values, rows past them zero. */
+/* n values to w->values, rows past them zero: their probability is 0, and 0 x NaN is NaN. */
 static void pack_values(work *w, const elt *v, int n)
 {
     memcpy(w->values, v, (size_t)n * HEAD_DIM * sizeof(elt));
@@ -74,6 +99,7 @@ static void pack_values(work *w, const elt *v, int n)
 
 #else
 
+/* n values to w->values, rows past them zero: their probability is 0, and 0 x NaN is NaN. */
 static void pack_values(work *w, const elt *v, int n)
 {
     static const elt none[HEAD_DIM];
@@ -82,46 +108,79 @@ static void pack_values(work *w, const elt *v, int n)
         const elt *odd = i + 1 < n ? v + (int64_t)(i + 1) * HEAD_DIM : none;
         for (int d = 0; d < HEAD_DIM; d += VL)
             store_dwords(w->values + i * HEAD_DIM + d * 2,
-                         load_words(even + d) | (load_words(odd + d) << 16));
+                         words_v(even + d) | (words_v(odd + d) << 16));
+        prefetch_some(w, LINES * 2 / KEY_BLOCK / 4);
     }
 }
 
 #endif
 
-/* Starts n rows of k and v on their way into the second cache. */
-static void prefetch_rows(const elt *k, const elt *v, int64_t n)
-{
-    for (int64_t i = 0; i < n * HEAD_DIM; i += 64 / (int64_t)sizeof(elt)) {
-        __builtin_prefetch(k + i, 0, 2);
-        __builtin_prefetch(v + i, 0, 2);
-    }
-}
+/* A packed block as rows see it. */
+typedef struct block {
+    int valid;                       /* keys in it */
+    bool fresh;                      /* the part's first: outputs begin here */
+    int64_t seen_by_0;               /* keys that rows of token 0 see; may be negative */
+} block;
 
-/*
-** One row's softmax step over a block of which it sees 'visible' keys (at least one).
-** Scores become probabilities of the new maximum; returns what the row's output must be
-** multiplied by, exactly 1 where the maximum stays.
-*/
-static float softmax_step(float *s, elt *p, float *ml, int visible)
+/* A row's largest score among the keys it sees; the others become -inf, so p exactly 0. */
+INLINE float mask_and_max(float *s, int visible)
 {
-    const float scale = (float)(1.4426950408889634 / sqrt(HEAD_DIM));    /* exp is exp2 here */
     for (int j = visible; j < KEY_BLOCK; j++)
         s[j] = -INFINITY;
     vf top = load(s);
     for (int j = VL; j < KEY_BLOCK; j += VL)
         top = max_v(top, load(s + j));
-    float max = reduce_max(top)[0] * scale;
-    max = max > ml[0] ? max : ml[0];
-    vf shift = splat(max == -INFINITY ? 0 : -max), sum = splat(0);
-    for (int j = 0; j < KEY_BLOCK; j += VL) {
-        vf e = exp2_v(fma_v(load(s + j), splat(scale), shift));
-        sum += e;
-        store_probabilities(p + j, e);
+    return reduce_max(top)[0];
+}
+
+/* A row's probabilities, of the maximum -shift; returns their sum before they are rounded. */
+INLINE float exponentials(elt *p, const float *s, float scale, float shift)
+{
+    vf sum = splat(0);
+    for (int j = 0; j < KEY_BLOCK; j += 2 * VL) {
+        vf x = exp2_v(fma_v(load(s + j), splat(scale), splat(shift)));
+        vf y = exp2_v(fma_v(load(s + j + VL), splat(scale), splat(shift)));
+        sum += x;
+        sum += y;
+        store_probabilities(p + j, x, y);
     }
-    float alpha = exp2_v(splat(ml[0]) + shift)[0];
-    ml[0] = max;
-    ml[1] = ml[1] * alpha + reduce_add(sum)[0];
-    return alpha;
+    return reduce_add(sum)[0];
+}
+
+/* New maxima of VL rows from their largest scores. Scores of -inf alone, out of overflow,
+   must not make inf - inf. */
+static void step_max(work *w, int r, int i, float scale)
+{
+    vf old = load(w->max + r + i), max = max_v(load(w->shift + i) * scale, old);
+    vf shift = (vf)((vu)-max & ~(vu)(max == -INFINITY));
+    store(w->max + r + i, max);
+    store(w->shift + i, shift);
+    store(w->alpha + i, exp2_v(old + shift));
+}
+
+/*
+** The softmax step of rows [r, r + rows) of the chunk that begins at row r0. In passes over
+** all of them: one row's maximum is a chain of operations that wait for one another, and
+** the processor finds others to do only if they stand near by. Lanes past the last row
+** compute nonsense that nobody reads.
+*/
+static void softmax_step(work *w, const block *b, int64_t r0, int r, int rows)
+{
+    const float scale = (float)(1.4426950408889634 / sqrt(HEAD_DIM));    /* exp is exp2 here */
+    for (int i = 0; i < rows; i++) {
+        int64_t seen = b->seen_by_0 + (r0 + r + i) / GQA;
+        w->shift[i] = mask_and_max(w->scores[i], seen < b->valid ? (int)seen : b->valid);
+    }
+    for (int i = 0; i < rows; i += VL)
+        step_max(w, r, i, scale);
+    for (int i = 0; i < rows; i++) {
+        w->total[i] = exponentials(w->probabilities[i], w->scores[i], scale, w->shift[i]);
+        prefetch_some(w, 1 + (w->lines - w->line) / (rows - i));
+    }
+    for (int i = 0; i < rows; i += VL) {
+        vf sum = load(w->sum + r + i) * load(w->alpha + i);
+        store(w->sum + r + i, sum + load(w->total + i));
+    }
 }
 
 static void scale_row(float *o, float by)
@@ -130,53 +189,56 @@ static void scale_row(float *o, float by)
         o[d] *= by;
 }
 
-/*
-** Rows [first, n) of the chunk that begins at row r0, over the packed block of 'valid' keys,
-** of which the rows of token 0 see the first seen_by_0 (none or less: may be negative).
-*/
-static void attend_rows(work *w, int first, int n, int64_t seen_by_0, int64_t r0, int valid)
+/* Rows [first, n) of the chunk that begins at row r0; each sees at least one key. */
+static void attend_rows(work *w, const block *b, int64_t r0, int first, int n)
 {
     for (int r = first; r < n; r += ROW_GROUP) {
         int rows = n - r < ROW_GROUP ? n - r : ROW_GROUP;
-        product_args s = { w->scores[0], w->q[r], (const elt *)w->keys, KEY_BLOCK, DEPTH, KEY_BLOCK,
-                           DEPTH, false };
+        product_args s = { .c = w->scores[0], .c_row = KEY_BLOCK, .a = w->q[r], .a_row = DEPTH,
+                           .b = (const elt *)w->keys, .b_columns = KEY_BLOCK, .k = DEPTH };
         product(&s, rows, KEY_BLOCK);
-        for (int i = 0; i < rows; i++) {
-            int64_t seen = seen_by_0 + (r0 + r + i) / GQA;
-            int visible = seen < valid ? (int)seen : valid;
-            float alpha = softmax_step(w->scores[i], w->probabilities[i], w->ml[r + i], visible);
-            if (alpha != 1)          /* also where it is NaN */
-                scale_row(w->o[r + i], alpha);
-        }
-        product_args o = { w->o[r], w->probabilities[0], w->values, HEAD_DIM, KEY_BLOCK, HEAD_DIM,
-                           KEY_BLOCK, true };
+        softmax_step(w, b, r0, r, rows);
+        for (int i = 0; i < rows && !b->fresh; i++)
+            scale_row(w->o[r + i], w->alpha[i]);
+        product_args o = { .c = w->o[r], .c_row = HEAD_DIM, .a = w->probabilities[0],
+                           .a_row = KEY_BLOCK, .b = w->values, .b_columns = HEAD_DIM,
+                           .k = KEY_BLOCK, .add = !b->fresh };
         product(&o, rows, HEAD_DIM);
+    }
+}
+
+static void empty_rows(work *w, int n)
+{
+    memset(w->o, 0, (size_t)n * sizeof w->o[0]);
+    for (int i = 0; i < n + VL; i++) {           /* whole vectors of the last rows */
+        w->max[i] = -INFINITY;
+        w->sum[i] = 0;
     }
 }
 
 /* The part of rows [r0, r0 + n), whose queries are gathered, over one split. */
 static void part(work *w, const kern_attend *a, int64_t split, int64_t r0, int n)
 {
-    for (int i = 0; i < n; i++) {
-        w->ml[i][0] = -INFINITY;
-        w->ml[i][1] = 0;
-    }
-    memset(w->o, 0, (size_t)n * sizeof w->o[0]);
+    empty_rows(w, n);
     for (int64_t key = split * KEY_SPLIT; key < (split + 1) * KEY_SPLIT; key += KEY_BLOCK) {
-        /* Rows that see none of these keys are a prefix: nothing of them is touched. */
-        int64_t seen_by_0 = a->pos0 - (a->key0 + key) + 1;
-        int64_t first = (seen_by_0 < 1 ? 1 - seen_by_0 : 0) * GQA - r0;
-        int64_t left = a->n_keys - key;
+        int64_t left = a->n_keys - key, next = left - KEY_BLOCK;
+        block b = { left < KEY_BLOCK ? (int)left : KEY_BLOCK, key == split * KEY_SPLIT,
+                    a->pos0 - (a->key0 + key) + 1 };
+        /* Rows that see none of these keys come first: nothing of them is touched. */
+        int64_t first = (b.seen_by_0 < 1 ? 1 - b.seen_by_0 : 0) * GQA - r0;
         if (left <= 0 || first >= n)
             break;
-        int valid = left < KEY_BLOCK ? (int)left : KEY_BLOCK;
-        pack_keys(w, a->k + key * HEAD_DIM, valid);
-        pack_values(w, a->v + key * HEAD_DIM, valid);
-        if (left > KEY_BLOCK) {
-            int64_t next = (key + KEY_BLOCK) * HEAD_DIM;
-            prefetch_rows(a->k + next, a->v + next, left < 2 * KEY_BLOCK ? left - KEY_BLOCK : KEY_BLOCK);
-        }
-        attend_rows(w, first > 0 ? (int)first : 0, n, seen_by_0, r0, valid);
+        w->next_k = (const char *)(a->k + (key + b.valid) * HEAD_DIM);
+        w->next_v = (const char *)(a->v + (key + b.valid) * HEAD_DIM);
+        w->line = 0;
+        w->lines = next <= 0 ? 0 : next < KEY_BLOCK ? (int)next * LINES / KEY_BLOCK : LINES;
+        pack_keys(w, a->k + key * HEAD_DIM, b.valid);
+        pack_values(w, a->v + key * HEAD_DIM, b.valid);
+        attend_rows(w, &b, r0, first > 0 ? (int)first : 0, n);
+    }
+    for (int i = 0; i < n; i++) {
+        w->ml[i][0] = w->max[i];
+        w->ml[i][1] = w->sum[i];
     }
 }
 

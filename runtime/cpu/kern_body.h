@@ -23,7 +23,7 @@ static void store_row(elt *restrict y, const float *restrict acc, const elt *res
     }
 }
 
-static void store_panel(const kern_matmul *m, const float *c, int j, int row, int rows)
+static void store_panel(const kern_matmul *m, const float *c, int j, int64_t row, int rows)
 {
     int col = j * PANEL, n = m->n - col < PANEL ? m->n - col : PANEL;
     for (int r = 0; r < rows; r++, c += PANEL) {
@@ -37,15 +37,15 @@ static void store_panel(const kern_matmul *m, const float *c, int j, int row, in
 
 static void matmul(const kern_matmul *m, int m0, int m1, int j0, int j1)
 {
-    _Alignas(64) float c[ROW_GROUP * PANEL];
-    int groups = X_BYTES / (m->k * (int)sizeof(elt) * ROW_GROUP);
-    int step = (groups > 2 ? groups : 2) * ROW_GROUP;
-    for (int r0 = m0; r0 < m1; r0 += step) {
-        int r1 = m1 - r0 < step ? m1 : r0 + step;
+    _Alignas(64) float c[PANEL_ROWS * PANEL];
+    int64_t groups = X_BYTES / (m->k * (int64_t)sizeof(elt) * PANEL_ROWS);
+    int64_t step = (groups > 1 ? groups : 1) * PANEL_ROWS;
+    for (int64_t r0 = m0; r0 < m1; r0 += step) {
+        int64_t r1 = m1 - r0 < step ? m1 : r0 + step;
         for (int j = j0; j < j1; j++) {
             const elt *panel = m->w + (int64_t)j * m->k * PANEL;
-            for (int r = r0; r < r1; r += ROW_GROUP) {
-                int rows = r1 - r < ROW_GROUP ? r1 - r : ROW_GROUP;
+            for (int64_t r = r0; r < r1; r += PANEL_ROWS) {
+                int rows = r1 - r < PANEL_ROWS ? (int)(r1 - r) : PANEL_ROWS;
                 panel_product(c, m, panel, r, rows);
                 store_panel(m, c, j, r, rows);
             }

@@ -8,7 +8,7 @@
 
 enum {
     PAIR = HI_F32 ? 1 : 2,           /* values of k side by side */
-    K_PIECE = 64                     /* of a row at once: a panel's piece stays in the first cache */
+    K_PIECE = 64                     /* of a row at once: 8 or 16 KiB of a panel */
 };
 
 int64_t pack_bytes(int64_t n, int64_t k)
@@ -22,7 +22,9 @@ static int64_t packed_at(int64_t row, int64_t k)
     return row / PANEL * PANEL * k + row % PANEL * PAIR;
 }
 
-static void pack_piece(elt *dst, const elt *src, int64_t row0, int64_t rows, int64_t k, int64_t from)
+/* Columns [from, from + K_PIECE) of some rows of one panel. */
+static void pack_piece(elt *dst, const elt *src, int64_t row0, int64_t rows, int64_t k,
+                       int64_t from)
 {
     int64_t to = from + K_PIECE < k ? from + K_PIECE : k;
     for (int64_t r = 0; r < rows; r++) {

@@ -14,7 +14,8 @@
 enum {
     K_STEP = 1,                      /* inner dimensions need no padding */
     ROW_STEP = 1,                    /* nor do rows */
-    ROW_GROUP = 24,                  /* rows whose scores are in the first cache at once */
+    ROW_GROUP = VL == 16 ? 48 : 24,  /* rows of attention at once: of tiles and of vectors */
+    PANEL_ROWS = 24,                 /* rows of a panel's product at once */
 #if VL == 16
     TILE_ROWS = 6,
 #else
@@ -22,15 +23,6 @@ enum {
 #endif
     PAIR = HI_F32 ? 1 : 2            /* values of k side by side */
 };
-
-typedef struct product_args {
-    float *c;                        /* (rows, columns), rows c_row apart */
-    const elt *a;                    /* (rows, k), rows a_row apart */
-    const elt *b;                    /* packed, rows b_columns columns apart */
-    int64_t c_row, a_row, b_columns;
-    int k;
-    bool add;                        /* start from c, not from 0 */
-} product_args;
 
 #if HI_F32
 
@@ -100,6 +92,8 @@ INLINE void tile(int rows, int cols, const product_args *p, int row, int col)
         for (int j = 0; j < cols; j++)
             acc[r][j] = p->add ? load(c + r * p->c_row + j * VL) : splat(0);
     for (int k = 0; k < p->k; k += PAIR) {
+        if (rows <= 4 && cols * VL >= 32 && p->stream)
+            prefetch_ahead(b, cols * VL * 4);
         tile_step(rows, cols, acc, a + k, p->a_row, b);
         b += p->b_columns * PAIR;
     }
@@ -151,9 +145,11 @@ static void product(const product_args *p, int rows, int columns)
 }
 
 /* Rows [row, row + rows) of x times one panel, to c (rows, PANEL). */
-static void panel_product(float *c, const kern_matmul *m, const elt *panel, int row, int rows)
+static void panel_product(float *c, const kern_matmul *m, const elt *panel, int64_t row,
+                          int rows)
 {
-    product_args p = { c, m->x + row * m->x_stride, panel, PANEL, m->x_stride, PANEL, m->k, false };
+    product_args p = { .c = c, .c_row = PANEL, .a = m->x + row * m->x_stride, .a_row = m->x_stride,
+                       .b = panel, .b_columns = PANEL, .k = m->k, .stream = true };
     product(&p, rows, PANEL);
 }
 

@@ -8,6 +8,7 @@
 #ifndef KERN_VEC_H
 #define KERN_VEC_H
 
+#include <assert.h>
 #include <math.h>
 #include <string.h>
 #include "kern.h"
@@ -15,6 +16,8 @@
 #if VL > 4
 #include <immintrin.h>
 #endif
+
+enum { PREFETCH_BYTES = 8192 };
 
 #define INLINE static inline __attribute__((always_inline, unused))
 
@@ -27,7 +30,8 @@ typedef uint16_t vh __attribute__((vector_size(VL * 2)));
 ** fma_v    a * b + c; without the instruction rounded twice, which is the same for products
 **          of bf16: they are exact
 ** max_v    b where either is NaN
-** normal_v y where x >= -126 or is NaN, else 0
+** shift_v  p times 2 to the integer in t's low bits, where x >= -126 or is NaN; else 0
+** words_v  VL 16-bit values, zero-extended; low_v the way back
 ** lanes_v  VL / 4 pieces of 16 bytes: those of rows 0, 4, 8, ... of src
 ** swap_v   every lane's partner, 'by' lanes away
 */
@@ -46,9 +50,21 @@ INLINE vf max_v(vf a, vf b)
     return _mm512_max_ps(a, b);
 }
 
-INLINE vf normal_v(vf x, vf y)
+INLINE vf shift_v(vf x, vf p, vf t)
 {
-    return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(x, _mm512_set1_ps(-126), _CMP_NLT_UQ), y);
+    __mmask16 normal = _mm512_cmp_ps_mask(x, _mm512_set1_ps(-126), _CMP_NLT_UQ);
+    __m512i exponent = _mm512_slli_epi32((__m512i)t, 23);
+    return (vf)_mm512_maskz_add_epi32(normal, (__m512i)p, exponent);
+}
+
+INLINE vu words_v(const uint16_t *p)
+{
+    return (vu)_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)p));
+}
+
+INLINE vh low_v(vu v)
+{
+    return (vh)_mm512_cvtepi32_epi16((__m512i)v);
 }
 
 /* Inserts from memory need no shuffle port, which is what limits a transposition. */
@@ -75,9 +91,20 @@ INLINE vf max_v(vf a, vf b)
     return _mm256_max_ps(a, b);
 }
 
-INLINE vf normal_v(vf x, vf y)
+INLINE vf shift_v(vf x, vf p, vf t)
 {
+    vf y = (vf)((vu)p + ((vu)t << 23));
     return _mm256_and_ps(_mm256_cmp_ps(x, _mm256_set1_ps(-126), _CMP_NLT_UQ), y);
+}
+
+INLINE vu words_v(const uint16_t *p)
+{
+    return (vu)_mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)p));
+}
+
+INLINE vh low_v(vu v)
+{
+    return __builtin_convertvector(v, vh);
 }
 
 INLINE vu lanes_v(const char *src, size_t row_bytes)
@@ -102,9 +129,21 @@ INLINE vf max_v(vf a, vf b)
     return (vf)(((vu)a & pick) | ((vu)b & ~pick));
 }
 
-INLINE vf normal_v(vf x, vf y)
+INLINE vf shift_v(vf x, vf p, vf t)
 {
-    return (vf)((vu)y & ~(vu)(x < -126.0f));
+    return (vf)(((vu)p + ((vu)t << 23)) & ~(vu)(x < -126.0f));
+}
+
+INLINE vu words_v(const uint16_t *p)
+{
+    vh v;
+    memcpy(&v, p, sizeof v);
+    return __builtin_convertvector(v, vu);
+}
+
+INLINE vh low_v(vu v)
+{
+    return __builtin_convertvector(v, vh);
 }
 
 INLINE vu lanes_v(const char *src, size_t row_bytes)
@@ -154,14 +193,6 @@ INLINE void store_dwords(void *p, vu v)
     memcpy(p, &v, sizeof v);
 }
 
-/* VL 16-bit values, zero-extended. */
-INLINE vu load_words(const uint16_t *p)
-{
-    vh v;
-    memcpy(&v, p, sizeof v);
-    return __builtin_convertvector(v, vu);
-}
-
 /* Nearest bf16, ties to even, of floats that are not NaN: in the low halves. */
 INLINE vu round_number(vf x)
 {
@@ -179,7 +210,7 @@ INLINE vu round_any(vf x)
 
 INLINE void store_words(uint16_t *p, vu v)
 {
-    vh h = __builtin_convertvector(v, vh);
+    vh h = low_v(v);
     memcpy(p, &h, sizeof h);
 }
 
@@ -200,16 +231,17 @@ INLINE vf round_elts(vf x)
     return x;
 }
 
-INLINE void store_probabilities(elt *p, vf x)
+INLINE void store_probabilities(elt *p, vf x, vf y)
 {
     store(p, x);
+    store(p + VL, y);
 }
 
 #else
 
 INLINE vf load_elts(const elt *p)
 {
-    return (vf)(load_words(p) << 16);
+    return (vf)(words_v(p) << 16);
 }
 
 INLINE void store_elts(elt *p, vf x)
@@ -222,17 +254,25 @@ INLINE vf round_elts(vf x)
     return (vf)(round_any(x) << 16);
 }
 
-/* Neither subnormal (exp2_v) nor read where NaN: the sum then is NaN too. */
-INLINE void store_probabilities(elt *p, vf x)
+/* Two vectors, neither subnormal (exp2_v) nor read where NaN: the sum then is NaN too. */
+INLINE void store_probabilities(elt *p, vf x, vf y)
 {
 #ifdef __AVX512BF16__
-    _mm256_storeu_si256((__m256i *)p, (__m256i)_mm512_cvtneps_pbh(x));
+    _mm512_storeu_si512(p, (__m512i)_mm512_cvtne2ps_pbh(y, x));
 #else
     store_words(p, round_number(x));
+    store_words(p + VL, round_number(y));
 #endif
 }
 
 #endif
+
+/* Weights pass once through the second cache: those read in about a microsecond. */
+INLINE void prefetch_ahead(const elt *p, int bytes)
+{
+    for (int i = 0; i < bytes; i += 64)
+        __builtin_prefetch((const void *)((uintptr_t)p + PREFETCH_BYTES + (uintptr_t)i));
+}
 
 /* ---- reductions: butterflies, the result in every lane ---- */
 
@@ -275,7 +315,7 @@ INLINE vf exp2_v(vf x)
     p = fma_v(p, f, splat(0x1.ebf9bcp-3f));
     p = fma_v(p, f, splat(0x1.62e42ap-1f));
     p = fma_v(p, f, splat(1.0f));
-    return normal_v(x, (vf)((vu)p + ((vu)t << 23)));
+    return shift_v(x, p, t);
 }
 
 /* Transposes dwords: row r of 'rows' (VL of them, row_bytes apart), 4 columns each, to
@@ -296,6 +336,22 @@ INLINE void transpose_quad(uint32_t *dst, size_t dst_row, const char *rows, size
 #undef LOW32
 #undef LOW64
 }
+
+/* ---- products ---- */
+
+/* Sums over k of rows of a and columns of b; b packed [k / 2][columns][2] (float:
+   [k][columns]): weights, and blocks of keys and values. */
+typedef struct product_args {
+    float *c;                        /* (rows, columns), rows c_row apart */
+    const elt *a;                    /* (rows, k), rows a_row apart */
+    const elt *b;                    /* packed, rows b_columns columns apart */
+    int64_t c_row, a_row, b_columns;
+    int k;
+    bool add;                        /* start from c, not from 0 */
+    bool stream;                     /* b comes from memory: prefetch */
+    int ahead_bytes;                 /* AMX: to prefetch per step of k, */
+    const char *ahead;               /* from here */
+} product_args;
 
 /* ---- one element ---- */
 

@@ -15,6 +15,7 @@
 enum { SPINS = 4000, STACK_BYTES = 4 << 20, MOST_THREADS = 256 };
 
 struct pool {
+    unsigned id;                     /* never that of another pool, even at the same address */
     int n, started;
     void (*begin)(void);
     pthread_t thread[MOST_THREADS];
@@ -29,7 +30,8 @@ struct pool {
     pthread_cond_t wake, idle;
 };
 
-static _Thread_local const pool *begun;
+static atomic_uint pools;
+static _Thread_local unsigned begun;     /* id of the pool this thread last worked for */
 
 static void relax(void)
 {
@@ -40,8 +42,8 @@ static void relax(void)
 
 static void take_items(pool *p)
 {
-    if (begun != p) {
-        begun = p;
+    if (begun != p->id) {
+        begun = p->id;
         if (p->begin != NULL)
             p->begin();
     }
@@ -107,6 +109,7 @@ pool *pool_open(int n, void (*begin)(void))
 
     if (p == NULL)
         return NULL;
+    p->id = atomic_fetch_add(&pools, 1) + 1;
     p->n = n > MOST_THREADS ? MOST_THREADS : n;
     p->begin = begin;
     pthread_mutex_init(&p->lock, NULL);

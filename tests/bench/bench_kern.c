@@ -258,7 +258,8 @@ static void bench_table(bench *b)
     printf("%s, %d thread%s: %.0f GFLOP/s, reads %.1f GB/s\n", b->t->isa, b->threads,
            b->threads == 1 ? "" : "s", compute / 1e9, memory / 1e9);
     line("matmul 512 x 2048 x 2048", 2.0 * M * N * K / best(b, matmul_many), compute, "GFLOP/s");
-    line("matmul 1 x 2048 x 2048", (double)pack_bytes(N, K) / best(b, matmul_one), memory, "GB/s   ");
+    line("matmul 1 x 2048 x 2048", (double)pack_bytes(N, K) / best(b, matmul_one), memory,
+         "GB/s   ");
     line("attention, 1024 tokens at 8192", 4.0 * HEAD_DIM * pairs / best(b, prefill), compute,
          "GFLOP/s");
     line("attention, 1 token, 64 MiB", KV_BYTES / best(b, decode), memory, "GB/s   ");
@@ -267,7 +268,8 @@ static void bench_table(bench *b)
 int main(int argc, char **argv)
 {
     static const char *const names[] = { "amx", "avx512bf16", "avx512", "avx2", "portable" };
-    size_t kv = KV_BYTES / 2 / sizeof(elt), packed = (size_t)pack_bytes(N, K) / sizeof(elt) * MATRICES;
+    size_t kv = KV_BYTES / 2 / sizeof(elt);
+    size_t packed = (size_t)pack_bytes(N, K) / sizeof(elt) * MATRICES;
     size_t rows = (size_t)TOKENS * GQA;
     bench b = { .x = make_elts((size_t)M * K), .y = make_elts((size_t)M * N),
                 .packed = make_elts(packed), .k = make_elts(kv), .v = make_elts(kv),

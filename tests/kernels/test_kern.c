@@ -96,7 +96,8 @@ static void test_pack(void **state)
     }
     for (int r = 0; r < 3 * PANEL; r++)
         for (int i = 0; i < K; i++) {
-            elt e = packed[r / PANEL * PANEL * K + i / PAIR * PAIR * PANEL + r % PANEL * PAIR + i % PAIR];
+            int panel = r / PANEL * PANEL * K, pair = i / PAIR * PAIR * PANEL;
+            elt e = packed[panel + pair + r % PANEL * PAIR + i % PAIR];
             elt want = r < N ? w[r * K + i] : 0;
             assert_bits(&e, &want, sizeof e);
         }
@@ -309,7 +310,8 @@ static void test_rmsnorm(void **state)
     (void)state;
     static const float scales[] = { 1, 1e-3f, 1e4f };
     for (int s = 0; s < 3; s++) {
-        elt *x = random_elts(HIDDEN, scales[s]), *w = random_elts(HIDDEN, 2), y[HIDDEN], want[HIDDEN];
+        elt *x = random_elts(HIDDEN, scales[s]), *w = random_elts(HIDDEN, 2);
+        elt y[HIDDEN], want[HIDDEN];
         double sum = 0;
         for (int i = 0; i < HIDDEN; i++)
             sum += (double)of_elt(x[i]) * of_elt(x[i]);
@@ -392,6 +394,26 @@ static void test_act(void **state)
     free(y);
 }
 
+/* Gates so large that silu and gelu leave them as they are, times elements of 8 bits: products
+   of 16 bits, exact in float, ties among them. */
+static void test_ties(void **state)
+{
+    (void)state;
+    enum { N = 128 };
+    elt gate[N], up[N], y[N], want[N];
+    for (int m = 0; m < N; m++) {
+        for (int i = 0; i < N; i++) {
+            gate[i] = to_elt((float)(128 + i));
+            up[i] = to_elt((float)(m & 1 ? 128 + m : -128 - m) / 128);
+            want[i] = to_elt(of_elt(gate[i]) * of_elt(up[i]));
+        }
+        FOR_TABLES(t) {
+            t->act_mul(y, gate, up, N, m & 2);
+            assert_bits(y, want, sizeof y);
+        }
+    }
+}
+
 static void test_finish(void **state)
 {
     (void)state;
@@ -437,6 +459,7 @@ int main(void)
         cmocka_unit_test(test_rmsnorm),
         cmocka_unit_test(test_rope),
         cmocka_unit_test(test_act),
+        cmocka_unit_test(test_ties),
         cmocka_unit_test(test_finish),
         cmocka_unit_test(test_exp2),
         cmocka_unit_test(test_attend_reference),
