@@ -1,0 +1,205 @@
+/*
+** golden_test.c - scores of an emitted plan against those of a reference we did not write.
+**
+**   golden_test FOLDER [round]    every instruction set of this machine within the tolerances
+**   golden_test FOLDER refuses    bf16 plan, f32 checkpoint: not without round_weights
+**
+** FOLDER holds a checkpoint and golden.bin; tests/golden/hf/README.md has the format and where
+** the tolerances come from. The plan gives the scores of all rows. Each run is made twice:
+** prefill of the whole prompt, and prefill of all but the last 50 tokens, which are decoded;
+** both must give the same bits.
+*/
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+#include "e2e.h"
+
+enum { DECODED = 50, MAX_TOKENS = 4096 };
+
+/* Golden logits: at n_pos positions of a prompt of n_ids tokens. */
+typedef struct golden {
+    uint32_t n_ids, n_pos, vocab;
+    int32_t ids[MAX_TOKENS], pos[MAX_TOKENS];
+    float *f32, *bf16;               /* (n_pos, vocab) each */
+} golden;
+
+typedef struct distance {
+    double mean, max;                /* of absolute differences; infinite if one is not finite */
+} distance;
+
+/* ---- the fixture ---- */
+
+static void take(FILE *f, void *to, size_t bytes)
+{
+    if (fread(to, 1, bytes, f) != bytes)
+        die("golden.bin: too short");
+}
+
+static float *take_logits(FILE *f, const golden *g)
+{
+    size_t bytes = (size_t)g->n_pos * g->vocab * sizeof(float);
+    float *p = take_memory(bytes);
+    take(f, p, bytes);
+    return p;
+}
+
+static void read_golden(golden *g, const char *folder)
+{
+    char path[4096], magic[8];
+
+    snprintf(path, sizeof path, "%s/golden.bin", folder);
+    FILE *f = fopen(path, "rb");
+    if (f == NULL)
+        die("%s: cannot open", path);
+    take(f, magic, sizeof magic);
+    take(f, &g->n_ids, sizeof g->n_ids);
+    if (memcmp(magic, "HIGOLD1\n", 8) != 0 || g->n_ids > MAX_TOKENS || g->n_ids <= DECODED)
+        die("%s: not a golden file of %d to %d tokens", path, DECODED + 1, MAX_TOKENS);
+    take(f, g->ids, g->n_ids * sizeof *g->ids);
+    take(f, &g->n_pos, sizeof g->n_pos);
+    take(f, &g->vocab, sizeof g->vocab);
+    if (g->n_pos < 1 || g->n_pos > g->n_ids || (int)g->vocab != hi_the_model.vocab)
+        die("%s: %u positions, vocabulary %u: not of this model", path, g->n_pos, g->vocab);
+    take(f, g->pos, g->n_pos * sizeof *g->pos);
+    g->f32 = take_logits(f, g);
+    g->bf16 = take_logits(f, g);
+    if (fgetc(f) != EOF)
+        die("%s: too long", path);
+    fclose(f);
+}
+
+/* ---- runs ---- */
+
+/* Scores (n_ids, vocab) of the prompt, the last 'decoded' tokens of it one by one. */
+static void run_prompt(hi_run *r, const golden *g, int decoded, float *scores)
+{
+    int prompt = (int)g->n_ids - decoded;
+    size_t row = g->vocab * sizeof *scores;
+
+    must(r, "rewind", hi_rewind(r, 0));
+    for (int at = 0; at < prompt;) {
+        int rows = pass_rows(prompt - at);
+        must(r, "prefill", hi_prefill(r, g->ids + at, rows, at + rows < prompt));
+        memcpy(scores + (size_t)at * g->vocab, hi_logits(r), (size_t)rows * row);
+        at += rows;
+    }
+    for (int at = prompt; at < (int)g->n_ids; at++) {
+        must(r, "decode", hi_decode(r, g->ids[at]));
+        memcpy(scores + (size_t)at * g->vocab, hi_logits(r), row);
+    }
+}
+
+static distance measure(const golden *g, const float *scores, const float *want)
+{
+    distance d = { 0, 0 };
+
+    for (size_t p = 0; p < g->n_pos; p++)
+        for (size_t i = 0; i < g->vocab; i++) {
+            double x = fabs((double)scores[(size_t)g->pos[p] * g->vocab + i] -
+                            (double)want[p * g->vocab + i]);
+            if (!isfinite(x))
+                return (distance){ INFINITY, INFINITY };
+            d.mean += x;
+            d.max = x > d.max ? x : d.max;
+        }
+    d.mean /= (double)g->n_pos * g->vocab;
+    return d;
+}
+
+/* Prints a distance; true if it is too large. */
+static bool too_far(const char *set, distance d, double mean, double max)
+{
+    bool far = !(d.mean <= mean && d.max <= max);
+    printf("  %s mean %.2e max %.2e%s", set, d.mean, d.max, far ? " TOO FAR" : "");
+    return far;
+}
+
+/* Scores of one open run: how many checks failed. */
+static int check_run(hi_run *r, const golden *g, float *whole, float *parts)
+{
+    int wrong = 0;
+
+    run_prompt(r, g, 0, whole);
+    run_prompt(r, g, DECODED, parts);
+    if (hi_the_model.elt == 4) {
+        wrong += too_far("f32", measure(g, whole, g->f32), 1e-4, 1e-4);
+    } else {
+        wrong += too_far("f32", measure(g, whole, g->f32), 0.08, 0.75);
+        wrong += too_far("bf16", measure(g, whole, g->bf16), 0.08, 0.75);
+    }
+    bool same = memcmp(whole, parts, (size_t)g->n_ids * g->vocab * sizeof *whole) == 0;
+    printf("  decoded %s, %lld bytes copied\n", same ? "the same" : "DIFFERS",
+           (long long)copied_bytes(r));
+    return wrong + !same;
+}
+
+/* Those that need a thread's state set up come last: seen once, amx in memory that a closed
+   run without it had used took this thread for one of its own and stopped it (SIGILL). */
+static int check_all(const golden *g, hi_options *o)
+{
+    static const char *const ISA[] = { "portable", "avx2", "avx512", "avx512bf16", "amx" };
+    size_t floats = (size_t)g->n_ids * g->vocab;
+    float *scores = take_memory(2 * floats * sizeof *scores);
+    int wrong = 0, ran = 0;
+
+    for (size_t i = 0; i < sizeof ISA / sizeof *ISA; i++) {
+        char err[4096];
+        int code = 0;
+        o->isa = ISA[i];
+        hi_run *r = hi_open(&hi_the_model, o, &code, err, sizeof err);
+        printf("%-10s", ISA[i]);
+        if (r == NULL && (code != 2 || i == 0))
+            die(" open: %s", err);
+        if (r == NULL) {
+            printf("  skipped: %s\n", err);
+            continue;
+        }
+        wrong += check_run(r, g, scores, scores + floats);
+        ran++;
+        hi_close(r);
+    }
+    free(scores);
+    printf("%d instruction sets ran\n", ran);
+    return wrong;
+}
+
+/* The message must name a tensor, the type found and both ways out. */
+static int check_refusal(const hi_options *o)
+{
+    static const char *const PARTS[] = { "model.safetensors: model.", "dtype = F32",
+                                         "--round-weights accepts it", "--numerics f32" };
+    char err[4096];
+    int code = 0, wrong = 0;
+    hi_run *r = hi_open(&hi_the_model, o, &code, err, sizeof err);
+
+    if (r != NULL)
+        die("a bf16 plan took f32 weights without round_weights");
+    printf("%.*s\n", (int)strcspn(err, "\n"), err);
+    for (size_t i = 0; i < sizeof PARTS / sizeof *PARTS; i++)
+        if (strstr(err, PARTS[i]) == NULL) {
+            fprintf(stderr, "the message lacks \"%s\"\n", PARTS[i]);
+            wrong++;
+        }
+    if (code != 4)
+        fprintf(stderr, "exit code %d, not 4\n", code);
+    return wrong + (code != 4);
+}
+
+int main(int argc, char **argv)
+{
+    static golden g;
+
+    if (argc < 2)
+        die("usage: golden_test FOLDER [round|refuses]");
+    hi_options o = { .weights = argv[1], .threads = 2 };
+    if (argc > 2 && strcmp(argv[2], "refuses") == 0)
+        return check_refusal(&o) != 0;
+    o.round_weights = argc > 2 && strcmp(argv[2], "round") == 0;
+    read_golden(&g, argv[1]);
+    printf("%s, %s, %u tokens%s\n", hi_the_model.name, hi_the_model.elt == 4 ? "f32" : "bf16",
+           g.n_ids, o.round_weights ? ", stored weights ROUNDED to bf16" : "");
+    int wrong = check_all(&g, &o);
+    free(g.f32);
+    free(g.bf16);
+    return wrong != 0;
+}
