@@ -165,20 +165,30 @@ static int take_option(int opt, hi_command *c, hi_error *e)
     }
 }
 
+/* The option that getopt takes next: it moves what is none behind. */
+static const char *next_option(int argc, char **argv)
+{
+    int at = optind > 0 ? optind : 1;
+
+    while (at + 1 < argc && argv[at][0] != '-')
+        at++;
+    return at < argc ? argv[at] : "";
+}
+
 int command_parse(int argc, char **argv, hi_command *c, hi_error *e)
 {
     *c = (hi_command){ .request = { .vram_bytes = -1, .ram_bytes = -1, .resident = -1 } };
     opterr = 0;
     optind = 0;
     for (;;) {
-        int at = optind > 0 ? optind : 1;
+        const char *option = next_option(argc, argv);
         int opt = getopt_long(argc, argv, ":", OPTIONS, NULL);
         if (opt == -1)
             break;
         if (opt == ':')
-            return gen_fail(e, "%s: needs a value; see hi-gen --help", argv[at]);
+            return gen_fail(e, "%s: needs a value; see hi-gen --help", option);
         if (opt == '?')
-            return gen_fail(e, "%s: unknown option; see hi-gen --help", argv[at]);
+            return gen_fail(e, "%s: unknown option; see hi-gen --help", option);
         if (take_option(opt, c, e) != 0)
             return -1;
     }

@@ -59,8 +59,7 @@ static int render(lua_State *L, const hi_spec *s, const hi_plan *p, const char *
 {
     char path[4096];
 
-    if (view_push(L, s, p, e) != 0)
-        return -1;
+    view_push(L, s, p);
     for (int i = 0; i < N_FILES; i++) {
         bool is_c = strstr(FILES[i].file, ".c") != NULL;
         if (join(path, sizeof path, templates, FILES[i].template, e) != 0)

@@ -158,7 +158,6 @@ typedef struct hi_request {
     int resident;                    /* leading tiles per entry in both phases; -1: planner */
     bool logits_all;
     hi_numerics numerics;
-    bool cuda;
 } hi_request;
 
 typedef struct hi_plan {

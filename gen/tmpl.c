@@ -10,6 +10,7 @@
 #include <ctype.h>
 #include <lauxlib.h>
 #include <lualib.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "text.h"
@@ -144,32 +145,59 @@ static void push_env(lua_State *L, int view, bool marks, const char *name)
     lua_setmetatable(L, -2);
 }
 
+typedef struct rendering {           /* run_chunk's arguments: texts that outlive an error */
+    const text *chunk;
+    text *result;
+    const char *name;
+    bool line_marks;
+} rendering;
+
+/* lua_CFunction(view, rendering). */
+static int run_chunk(lua_State *L)
+{
+    const rendering *q = lua_touserdata(L, 2);
+    char label[256];
+
+    snprintf(label, sizeof label, "=%s", q->name);
+    lua_pushlightuserdata(L, q->result);
+    lua_setfield(L, LUA_REGISTRYINDEX, OUT_KEY);
+    if (luaL_loadbufferx(L, q->chunk->data, q->chunk->len, label, "t") != LUA_OK)
+        return lua_error(L);
+    push_env(L, 1, q->line_marks, q->name);
+    lua_setupvalue(L, -2, 1);
+    lua_call(L, 0, 0);
+    return 0;
+}
+
+static int run(lua_State *L, rendering *q, hi_error *e)
+{
+    lua_pushcfunction(L, run_chunk);
+    lua_pushvalue(L, -2);
+    lua_pushlightuserdata(L, q);
+    int rc = lua_pcall(L, 2, 0, 0);
+    if (rc == LUA_OK)
+        return 0;
+    if (rc == LUA_ERRMEM)
+        gen_fail(e, "%s: out of memory", q->name);
+    else
+        gen_fail(e, "%s", lua_tostring(L, -1));
+    lua_pop(L, 1);
+    return -1;
+}
+
 int tmpl_render(lua_State *L, const char *path, bool line_marks, tmpl_text *out, hi_error *e)
 {
     const char *slash = strrchr(path, '/');
-    const char *name = slash == NULL ? path : slash + 1;
     text file = { 0 }, chunk = { 0 }, result = { 0 };
-    int view = lua_gettop(L), rc = -1;
-    char label[256];
+    rendering q = { &chunk, &result, slash == NULL ? path : slash + 1, line_marks };
+    int rc = -1;
 
-    snprintf(label, sizeof label, "=%s", name);
-    if (text_read(&file, path, MOST_BYTES, e) != 0 || translate(&chunk, &file, name, e) != 0)
-        goto done;
-    lua_pushlightuserdata(L, &result);
-    lua_setfield(L, LUA_REGISTRYINDEX, OUT_KEY);
-    if (luaL_loadbufferx(L, chunk.data, chunk.len, label, "t") == LUA_OK) {
-        push_env(L, view, line_marks, name);
-        lua_setupvalue(L, -2, 1);
+    if (text_read(&file, path, MOST_BYTES, e) == 0 && translate(&chunk, &file, q.name, e) == 0)
+        rc = run(L, &q, e);
+    if (rc == 0) {
+        *out = (tmpl_text){ result.data, result.len };
+        result.data = NULL;
     }
-    if (lua_type(L, -1) == LUA_TSTRING || lua_pcall(L, 0, 0, 0) != LUA_OK) {
-        gen_fail(e, "%s", lua_tostring(L, -1));
-        goto done;
-    }
-    *out = (tmpl_text){ result.data, result.len };
-    result.data = NULL;
-    rc = 0;
-done:
-    lua_settop(L, view);
     text_free(&file);
     text_free(&chunk);
     text_free(&result);

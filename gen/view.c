@@ -7,14 +7,14 @@
 
 #include <ctype.h>
 #include <inttypes.h>
-#include <stdlib.h>
+#include <lauxlib.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include "print.h"
 #include "sizes.h"
 
-enum { PER_LINE = 6, LINE_LEN = 512 };
+enum { PER_LINE = 5, LINE_LEN = 512 };
 
 static const char *const PHASE_NAME[] = { "prefill", "decode" };
 
@@ -148,21 +148,27 @@ static void add_slot(lua_State *L, const hi_spec *s, const weight_slot *w)
     }
 }
 
-/* Columns of hi_layer in order; -1 where the model has no such part. */
-static void add_layer_line(lua_State *L, const weight_slot *w, int64_t n, int layer)
+/* Columns of hi_layer in order, in two lines; -1 where the model has no such part. */
+static void add_layer_lines(lua_State *L, const weight_slot *w, int64_t n, int layer)
 {
     static const hi_tensor_role COLUMN[] = { T_ATTN_NORM, T_Q, T_Q_BIAS, T_O, T_O_BIAS, T_MLP_NORM,
                                              T_GATE, T_GATE_BIAS, T_DOWN, T_DOWN_BIAS };
-    char line[LINE_LEN] = "";
+    enum { COLUMNS = sizeof COLUMN / sizeof *COLUMN, HALF = COLUMNS / 2 };
+    char line[LINE_LEN] = "{ ";
 
-    for (size_t c = 0; c < sizeof COLUMN / sizeof *COLUMN; c++) {
+    for (int c = 0; c < COLUMNS; c++) {
         int64_t offset = -1;
         for (int64_t i = 0; i < n; i++)
             if (w[i].layer == layer && w[i].role == COLUMN[c])
                 offset = w[i].offset;
-        snprintf(line + strlen(line), sizeof line - strlen(line), "%s%" PRId64, c ? ", " : "", offset);
+        const char *after = c == HALF - 1 ? "," : c == COLUMNS - 1 ? " }," : ", ";
+        snprintf(line + strlen(line), sizeof line - strlen(line), "%" PRId64 "%s", offset, after);
+        if (c == HALF - 1) {
+            add_line(L, "%s", line);
+            strcpy(line, "  ");
+        }
     }
-    add_line(L, "{ %s },", line);
+    add_line(L, "%s", line);
 }
 
 static int64_t once_offset(const weight_slot *w, int64_t n, hi_tensor_role role)
@@ -173,13 +179,13 @@ static int64_t once_offset(const weight_slot *w, int64_t n, hi_tensor_role role)
     return -1;
 }
 
-static int set_tensors(lua_State *L, const hi_spec *s, const hi_plan *p, hi_error *e)
+/* The layout lies in Lua's memory, below the table being filled: an error frees it. */
+static void set_tensors(lua_State *L, const hi_spec *s, const hi_plan *p)
 {
     int64_t n = weight_layout(s, p->elt, NULL), per_layer = 0;
-    weight_slot *w = malloc((size_t)n * sizeof *w);
+    weight_slot *w = lua_newuserdatauv(L, (size_t)n * sizeof *w, 0);
 
-    if (w == NULL)
-        return gen_fail(e, "out of memory for %" PRId64 " tensors", n);
+    lua_insert(L, -2);
     weight_layout(s, p->elt, w);
     lua_newtable(L);
     for (int64_t i = 0; i < n; i++)
@@ -190,17 +196,16 @@ static int set_tensors(lua_State *L, const hi_spec *s, const hi_plan *p, hi_erro
     int64_t once = n - per_layer * s->layers;
     lua_newtable(L);
     for (int l = 0; l < s->layers; l++)
-        add_layer_line(L, w + once + l * per_layer, per_layer, l);
+        add_layer_lines(L, w + once + l * per_layer, per_layer, l);
     lua_setfield(L, -2, "layer_lines");
     int64_t embed = once_offset(w, n, T_EMBED), head = once_offset(w, n, T_LM_HEAD);
     set_int(L, "embed_offset", embed);
     set_int(L, "final_norm_offset", once_offset(w, n, T_FINAL_NORM));
     set_int(L, "lm_head_offset", head < 0 ? embed : head);
-    free(w);
-    return 0;
+    lua_remove(L, -2);
 }
 
-static int push_spec(lua_State *L, const hi_spec *s, const hi_plan *p, hi_error *e)
+static void push_spec(lua_State *L, const hi_spec *s, const hi_plan *p)
 {
     const struct {
         const char *name;
@@ -223,26 +228,41 @@ static int push_spec(lua_State *L, const hi_spec *s, const hi_plan *p, hi_error 
     set_text(L, "gelu", s->act == ACT_GELU_TANH ? "true" : "false");
     set_rope_lines(L, s);
     set_eos(L, s);
-    return set_tensors(L, s, p, e);
+    set_tensors(L, s, p);
 }
 
 /* ---- plan ---- */
 
-/* The memory table, as the inside of C string literals. */
-static void set_plan_text(lua_State *L, const hi_spec *s, const hi_plan *p)
+/* lua_CFunction: a text's lines as a list. */
+static int push_lines(lua_State *L)
 {
-    text t = { 0 };
+    const text *t = lua_touserdata(L, 1);
 
-    plan_print(s, p, &t);
+    if (t->failed)
+        return luaL_error(L, "out of memory");
     lua_newtable(L);
-    for (char *line = t.data; line != NULL && *line;) {
+    for (char *line = t->data; line != NULL && *line;) {
         char *end = strchr(line, '\n');
         *end = '\0';
         add_line(L, "%s", line);
         line = end + 1;
     }
-    lua_setfield(L, -2, "text");
+    return 1;
+}
+
+/* The memory table, as the inside of C string literals. An error must pass by text_free. */
+static void set_plan_text(lua_State *L, const hi_spec *s, const hi_plan *p)
+{
+    text t = { 0 };
+
+    lua_pushcfunction(L, push_lines);
+    lua_pushlightuserdata(L, &t);
+    plan_print(s, p, &t);
+    int rc = lua_pcall(L, 1, 1, 0);
     text_free(&t);
+    if (rc != LUA_OK)
+        lua_error(L);
+    lua_setfield(L, -2, "text");
 }
 
 static void set_groups(lua_State *L, const hi_plan *p)
@@ -325,19 +345,50 @@ static void push_plan(lua_State *L, const hi_spec *s, const hi_plan *p)
     set_buffers(L, p, DECODE, "decode_buffers");
 }
 
-int view_push(lua_State *L, const hi_spec *s, const hi_plan *p, hi_error *e)
+/*
+** The command line twice: 'command', the lines of a comment, and 'command_string', those of a
+** C string behind ".command = ". Lines break before an option.
+*/
+static void set_command(lua_State *L, const char *command)
+{
+    enum { MOST = 80 };              /* the longer margin is 16 columns, with a quote and a comma */
+    size_t n;
+
+    lua_newtable(L);                 /* command */
+    lua_newtable(L);                 /* command_string */
+    for (const char *at = command; *at; at += n) {
+        n = strlen(at);
+        while (n > MOST) {           /* the last " --" that leaves a line of at most MOST */
+            size_t shorter = n - 1;
+            while (shorter > 0 && strncmp(at + shorter, " --", 3) != 0)
+                shorter--;
+            if (shorter == 0)
+                break;
+            n = shorter;
+        }
+        lua_insert(L, -2);
+        add_line(L, "%.*s", (int)n - (*at == ' '), at + (*at == ' '));
+        lua_insert(L, -2);
+        add_line(L, "%s\"%.*s\"%s", at == command ? ".command = " : "           ", (int)n, at,
+                 at[n] ? "" : ",");
+    }
+    lua_setfield(L, -3, "command_string");
+    lua_setfield(L, -2, "command");
+}
+
+void view_push(lua_State *L, const hi_spec *s, const hi_plan *p)
 {
     char command[LINE_LEN];
 
     lua_newtable(L);
-    if (push_spec(L, s, p, e) != 0)
-        return -1;
+    push_spec(L, s, p);
     lua_setfield(L, -2, "spec");
     push_plan(L, s, p);
     lua_setfield(L, -2, "plan");
     plan_command(s, p, command, sizeof command);
-    set_text(L, "command", command);
-    return 0;
+    if (command[0] == '\0')
+        luaL_error(L, "out of memory");
+    set_command(L, command);
 }
 
 /* ---- one phase's schedule ---- */

@@ -7,8 +7,8 @@
 #include <lua.h>
 #include "gen.h"
 
-/* Pushes the environment {spec, plan, command}; 0 or -1 with a message. */
-int view_push(lua_State *L, const hi_spec *s, const hi_plan *p, hi_error *e);
+/* Pushes the environment {spec, plan, command, command_string}. Raises when memory runs out. */
+void view_push(lua_State *L, const hi_spec *s, const hi_plan *p);
 
 /* Sets 'pass' in the environment on top of the stack: one phase's schedule. */
 void view_set_pass(lua_State *L, const hi_spec *s, const hi_plan *p, hi_phase phase);
