@@ -174,6 +174,16 @@ static int check(cli *c, char *err, size_t n)
     return -1;
 }
 
+/* The option that getopt takes next: it moves what is none behind. */
+static const char *next_option(int argc, char **argv)
+{
+    int at = optind;
+
+    while (at + 1 < argc && (argv[at][0] != '-' || argv[at][1] == '\0'))
+        at++;
+    return at < argc ? argv[at] : "";
+}
+
 int cli_parse(int argc, char **argv, cli *c, char *err, size_t n)
 {
     *c = (cli){ .verb = CLI_HELP, .new_tokens = 128 };
@@ -190,12 +200,13 @@ int cli_parse(int argc, char **argv, cli *c, char *err, size_t n)
     opterr = 0;
     optind = 2;
     for (;;) {
-        int at = optind, opt = getopt_long(argc, argv, ":w:p:f:n:t:", OPTIONS, NULL);
+        const char *option = next_option(argc, argv);
+        int opt = getopt_long(argc, argv, ":w:p:f:n:t:", OPTIONS, NULL);
         if (opt == -1)
             break;
         if (opt == ':' || opt == '?' || !takes(verb, opt)) {
             const char *what = opt == ':' ? "needs a value" : opt == '?' ? "unknown option" : "not for this verb";
-            snprintf(err, n, "%s: %s: %s; see --help", argv[1], argv[at], what);
+            snprintf(err, n, "%s: %s: %s; see --help", argv[1], option, what);
             return -1;
         }
         if (take(opt, c, err, n) != 0)

@@ -25,9 +25,9 @@ int main(int argc, char **argv)
         return cli_selftest(m, &c);
     case CLI_VERSION:
         printf("%s (hi-gen 0.1)\n", m->name);
-        return 0;
+        break;
     default:
         cli_help(m);
-        return 0;
     }
+    return fflush(stdout) == EOF ? EXIT_FAILED : 0;
 }

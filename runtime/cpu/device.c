@@ -132,7 +132,7 @@ static int open_parts(hi_device *d, const hi_options *o, int *code, char *err, s
     d->k = kern_pick(isa, &why);
     if (d->k == NULL) {
         *code = 2;
-        snprintf(err, n, "%s", why);
+        snprintf(err, n, "--isa or HI_ISA %s: %s", isa, why);
         return -1;
     }
     *code = 3;

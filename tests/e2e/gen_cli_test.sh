@@ -1,0 +1,130 @@
+#!/bin/sh
+# gen_cli_test.sh HI_GEN HOME: hi-gen's command line: arguments, exit code, what stderr says, and
+# what is written where.
+set -u
+gen=$1 home=$2
+spec=$home/tests/specs/toy_gqa.lua
+t=$(mktemp -d)
+trap 'rm -rf "$t"' EXIT
+cd "$t" || exit 1
+failures=0
+
+wrong() {
+    failures=$((failures + 1))
+    printf 'WRONG: %.200s\n' "$*"
+    sed 's/^/    out: /' "$t/out" | head -n 5
+    sed 's/^/    err: /' "$t/err" | head -n 5
+}
+
+# run CODE TEXT ARGUMENTS..: exit code, a part of stderr; leaves $t/out and $t/err.
+run() {
+    code=$1 text=$2
+    shift 2
+    timeout 60 "$gen" "$@" >"$t/out" 2>"$t/err" </dev/null
+    got=$?
+    [ $got -eq "$code" ] || wrong "$* gives $got, not $code"
+    [ -z "$text" ] || grep -qF -e "$text" "$t/err" || wrong "$* does not say '$text'"
+}
+
+# refuse CODE TEXT ARGUMENTS..: the same; nothing on stdout, nothing written.
+refuse() {
+    run "$@"
+    shift 2
+    [ ! -s "$t/out" ] || wrong "$* prints on stdout"
+    [ ! -e "$t/refused" ] && [ ! -e build-models ] || wrong "$* writes files"
+}
+
+out="--out $t/refused"
+
+# ---- usage ----
+refuse 2 "no spec given"
+refuse 2 "no spec given" --vram 1G
+refuse 2 "one spec at a time" "$spec" "$spec" $out
+refuse 2 "--frobnicate: unknown option" "$spec" --frobnicate
+refuse 2 "-x: unknown option" "$spec" -x
+refuse 2 "--vram: needs a value" "$spec" --vram
+for size in abc 0 -1 +1 1.5.5G 5X nan inf 1e30 "" " " 12GB; do
+    refuse 2 "--vram $size: not a size" "$spec" --vram "$size" $out
+done
+refuse 2 "--ram x: not a size" "$spec" --ram x $out
+for number in 0 -1 x 1.5 99999999999999999999 "" 5k; do
+    refuse 2 "--ctx $number: not a number" "$spec" --ctx "$number" $out
+done
+refuse 2 "--target cuda" "$spec" --target cuda $out
+refuse 2 "--numerics fp8: must be bf16 or f32" "$spec" --numerics fp8 $out
+refuse 2 "--logits none: must be last or all" "$spec" --logits none $out
+refuse 2 "--group 0" "$spec" --group 0 $out
+refuse 2 "--resident -1" "$spec" --resident -1 $out
+
+# ---- what no plan can do ----
+refuse 3 "tile" "$spec" --resident 0 --tile 100 $out
+refuse 3 "256" "$spec" --resident 0 --tile 100 $out
+refuse 3 "chunk" "$spec" --resident 0 --chunk 100 $out
+refuse 3 "128" "$spec" --resident 0 --chunk 100 $out
+refuse 3 "group" "$spec" --resident 0 --group 3 $out
+refuse 3 "slots" "$spec" --resident 0 --slots 2 $out
+refuse 3 "slots" "$spec" --resident 0 --slots 65 $out
+refuse 3 "ram" "$spec" --vram 1500K --ram 10K $out
+refuse 3 "smallest budget that works: " "$spec" --vram 100K $out
+least=$(sed -n 's/.*smallest budget that works: \([0-9]*\) bytes.*/\1/p' "$t/err")
+run 0 "" "$spec" --vram "${least:-0}" --out "$t/least"
+refuse 3 "smallest budget that works: $least bytes" "$spec" --vram $((${least:-1} - 1)) $out
+
+# ---- specs ----
+refuse 4 "$t/nowhere.lua" "$t/nowhere.lua" $out
+refuse 4 "$home/tests/bad-specs/kv_heads_seven.lua: kv_heads = 7" "$home/tests/bad-specs/kv_heads_seven.lua" $out
+refuse 4 "$t" "$t" $out
+
+# ---- places ----
+echo >"$t/file"
+run 1 "$t/file/x: Not a directory" "$spec" --out "$t/file/x"
+run 1 "/proc/nowhere" "$spec" --out /proc/nowhere/x
+mkdir "$t/taken" "$t/taken/model.c"
+run 1 "$t/taken/model.c" "$spec" --out "$t/taken"
+ls "$t/taken" | grep -q new && wrong "a temporary is left behind"
+HI_HOME=/nowhere refuse 1 "/nowhere/templates" "$spec" $out
+long=$(printf '%05000d' 0)
+refuse 2 "too long" "$spec" --out "$long"
+
+# ---- success ----
+run 0 "" --help
+[ -s "$t/out" ] || wrong "--help prints nothing"
+run 0 "" --version
+grep -q '^hi-gen ' "$t/out" || wrong "--version prints no version"
+run 0 "" "$spec" --explain --vram 1500K
+grep -q '^buffer ' "$t/out" || wrong "--explain prints no table"
+[ ! -e build-models ] || wrong "--explain writes files"
+run 0 "note: toy_gqa was made for 8192 tokens" "$spec" --ctx 8193 --explain
+
+full() {
+    "$gen" "$@" >/dev/full 2>"$t/err"
+    [ $? -eq 1 ] || wrong "$* with a full stdout is not an error"
+}
+full --help
+full --version
+full "$spec" --explain
+full "$spec" --out "$t/full"
+
+set -- --vram 1500K
+run 0 "" "$spec" "$@" --out "$t/a"
+[ "$(cat "$t/out")" = "$t/a" ] || wrong "the folder is not printed"
+run 0 "" "$spec" "$@" --out "$t/b"
+(cd "$home" && "$gen" tests/specs/toy_gqa.lua "$@" --out "$t/c" >/dev/null)
+for other in b c; do
+    diff -r "$t/a" "$t/$other" >"$t/out" || wrong "the folders a and $other differ"
+done
+[ "$(ls "$t/a" | tr '\n' ' ')" = "CMakeLists.txt Makefile decode.c model.c model.h prefill.c shape.h " ] ||
+    wrong "the folder holds other files"
+before=$(stat -c %Y.%i "$t/a/model.c")
+run 0 "" "$spec" "$@" --out "$t/a"
+[ "$before" = "$(stat -c %Y.%i "$t/a/model.c")" ] || wrong "an unchanged file is written again"
+grep -q '^#line' "$t/a/decode.c" && wrong "#line without --line"
+run 0 "" "$spec" "$@" --line --out "$t/lines"
+for file in prefill.c decode.c; do
+    grep -q '^#line 1 "schedule.c"$' "$t/lines/$file" || wrong "$file has no #line"
+    grep -v '^#line' "$t/lines/$file" | cmp -s - "$t/a/$file" || wrong "$file differs by more than #line"
+done
+run 0 "" "$spec" "$@"
+[ -e build-models/toy_gqa-1500K/model.c ] || wrong "the default folder is not build-models/toy_gqa-1500K"
+
+[ $failures -eq 0 ]
