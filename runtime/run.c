@@ -212,10 +212,12 @@ int hi_prefill(hi_run *r, const int32_t *ids, int n, bool more)
 {
     struct hi_state *s = r->in;
 
-    if (!run_ok(r) || check_ids(r, ids, n) != 0)
+    if (!run_ok(r))
         return -1;
     if (n < 1 || n > s->m->rows[HI_PREFILL])
         return run_fail(r, "%d rows in one pass: 1 to %d", n, s->m->rows[HI_PREFILL]);
+    if (check_ids(r, ids, n) != 0)
+        return -1;
     guard_begin();
     begin_pass(r, HI_PREFILL, ids, n, more);
     s->m->prefill(r);
