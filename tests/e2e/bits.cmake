@@ -7,6 +7,7 @@ set(DECODED 64)
 set(COMMON --ctx 2304 --logits all)
 
 file(STRINGS placements.txt lines REGEX "^[^#]")
+set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS placements.txt)
 if(HI_SANITIZE)                      # slower: a third of the placements
     set(every 3)
 else()
@@ -17,6 +18,8 @@ add_custom_command(OUTPUT ${out}/ids.txt
     COMMAND awk "BEGIN { s = 7; for (i = 0; i < ${TOKENS}; i++) { s = (s * 16807) % 2147483647; print s % 255 + 1 } }"
         > ${out}/ids.txt VERBATIM)
 add_custom_target(bits_ids ALL DEPENDS ${out}/ids.txt)
+
+add_test(NAME bits.pairs COMMAND awk -f ${e2e}/pairs.awk ${e2e}/placements.txt)
 
 foreach(model needle toy_gqa toy_gqa_f32 toy_mha toy_wide)
     set(common ${COMMON} --numerics ${numerics_${model}})
@@ -33,6 +36,14 @@ foreach(model needle toy_gqa toy_gqa_f32 toy_mha toy_wide)
             ${weights_${model}} ${out}/ids.txt ${reference} decode=${DECODED} threads=2 rows=${rows})
         set_tests_properties(bits.${model}.rows_${rows} PROPERTIES FIXTURES_REQUIRED "bits_${model};needle_folder")
     endforeach()
+
+    # --logits last: one row a pass; prompt's last row and the decoded rows are the same.
+    hi_placement(bits_${model}_last ${spec_${model}} 1.3 --ctx 2304 --numerics ${numerics_${model}})
+    hi_program(dump_bits_${model}_last dump.c bits_${model}_last ${model} harsh)
+    math(EXPR bytes "(${DECODED} + 1) * ${vocab_${model}} * 4")
+    add_test(NAME bits.${model}.last COMMAND ${SH} ${e2e}/same_end.sh $<TARGET_FILE:dump_bits_${model}_last>
+        ${weights_${model}} ${out}/ids.txt ${reference} ${bytes} decode=${DECODED} threads=2)
+    set_tests_properties(bits.${model}.last PROPERTIES FIXTURES_REQUIRED "bits_${model};needle_folder")
 
     set(i 0)
     foreach(line IN LISTS lines)
