@@ -295,12 +295,6 @@ static void consider(search *q, const shape *candidate, bool soft)
     q->ok = true;
 }
 
-/* May a candidate value be used: the forced one alone, else those not far beyond 'most'? */
-static bool allowed(int64_t forced, int64_t value, int64_t most)
-{
-    return forced > 0 ? value == forced : value <= most;
-}
-
 static void try_tiles(search *q, shape *f, bool soft)
 {
     const hi_request *r = &q->p->req;
@@ -316,7 +310,7 @@ static void try_tiles(search *q, shape *f, bool soft)
         consider(q, f, soft);
     }
     for (int i = f->offload ? 1 : 0; i < N_TILES; i++)
-        if (allowed(0, TILES[i], whole)) {
+        if (TILES[i] <= whole) {
             f->tile = TILES[i];
             consider(q, f, soft);
         }
@@ -350,7 +344,7 @@ static void try_chunks(search *q, shape *f, bool soft)
         return;
     }
     for (int i = f->offload ? 0 : RESIDENT_CHUNK; i < N_CHUNKS; i++)
-        if (allowed(0, CHUNKS[i], round_up(q->p->ctx, KEY_BLOCK))) {
+        if (CHUNKS[i] <= round_up(q->p->ctx, KEY_BLOCK)) {
             f->chunk = CHUNKS[i];
             try_groups(q, f, soft);
         }

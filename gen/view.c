@@ -313,7 +313,6 @@ static void push_plan(lua_State *L, const hi_spec *s, const hi_plan *p)
         { "f32", p->req.numerics == NUM_F32 },
         { "ctx", p->ctx },
         { "tile", p->tile },
-        { "tiles", p->tiles },
         { "split", KEY_SPLIT },
         { "group", p->group },
         { "slots", p->slots },

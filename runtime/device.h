@@ -52,7 +52,7 @@ void dev_copy_stats(const hi_device *d, hi_stats *s);
 
 /* ---- compute ---- */
 
-/* x (rows, hidden) = rows of the embedding. ids (rows) on the host. */
+/* x (rows, hidden) = rows of the embedding. ids (rows) on the device. */
 void dev_embed(hi_device *d, void *x, const int32_t *ids, int rows);
 
 /* cs (rows, head_dim / 2, 2): cosines and sines of positions pos0 .. pos0 + rows - 1. */

@@ -82,7 +82,7 @@ static void start_copy(hi_run *r)
         rows = m->tile;
     dev_copy c = {
         .dst = run_buffer(r, HI_B_SLOTS) + slot * m->group * 2 * m->tile * row,
-        .src = store_row(r, g->layer, g->head, false, first),
+        .src = store_row(r, g->layer, g->head, first),
         .dst_pitch = m->tile * row,
         .src_pitch = m->ctx * row,
         .bytes = rows * row,

@@ -49,10 +49,10 @@ unsigned char *run_buffer(hi_run *r, int id)
     return s->arena + b->offset;
 }
 
-unsigned char *store_row(hi_run *r, int layer, int head, bool v, int64_t pos)
+unsigned char *store_row(hi_run *r, int layer, int head, int64_t pos)
 {
     const hi_model *m = r->in->m;
-    int64_t plane = ((int64_t)layer * m->kv_heads + head) * 2 + v;
+    int64_t plane = ((int64_t)layer * m->kv_heads + head) * 2;
     return r->in->store + (plane * m->ctx + pos) * row_bytes(m);
 }
 
@@ -250,7 +250,7 @@ static void restore_tails(hi_run *r)
         dev_copy c = {
             .dst = run_buffer(r, HI_B_TAILS) + (int64_t)layer * m->kv_heads * 2 * plane +
                    first % (2 * m->split) * row_bytes(m),
-            .src = store_row(r, layer, 0, false, first),
+            .src = store_row(r, layer, 0, first),
             .dst_pitch = plane,
             .src_pitch = m->ctx * row_bytes(m),
             .bytes = (s->length - first) * row_bytes(m),

@@ -51,8 +51,8 @@ int64_t row_bytes(const hi_model *m);
 /* A phase's buffer in the arena; its use counts towards the peak. */
 unsigned char *run_buffer(hi_run *r, int id);
 
-/* Row 'pos' of the store: k of (layer, head), or v. */
-unsigned char *store_row(hi_run *r, int layer, int head, bool v, int64_t pos);
+/* Row 'pos' of the store: k of (layer, head); its v and the next heads lie one plane on each. */
+unsigned char *store_row(hi_run *r, int layer, int head, int64_t pos);
 
 /* Frame of an entry's resident tile t in the present phase: k rows, then v rows. */
 unsigned char *run_frame(hi_run *r, int layer, int head, int t);

@@ -173,7 +173,7 @@ void store(hi_run *r, int layer)
     if (!run_ok(r))
         return;
     dev_copy c = {
-        .dst = store_row(r, layer, 0, false, s->length),
+        .dst = store_row(r, layer, 0, s->length),
         .src = newest(r, layer, s->length),
         .dst_pitch = m->ctx * row_bytes(m),
         .src_pitch = newest_plane(s),
@@ -342,7 +342,7 @@ void settle(hi_run *r, int layer, int head, int n, int first, int last)
         for (int h = head; h < head + n; h++) {
             dev_copy c = {
                 .dst = run_frame(r, layer, h, t),
-                .src = store_row(r, layer, h, false, t * m->tile),
+                .src = store_row(r, layer, h, t * m->tile),
                 .dst_pitch = m->tile * row_bytes(m),
                 .src_pitch = m->ctx * row_bytes(m),
                 .bytes = min64(m->tile, s->length - t * m->tile) * row_bytes(m),
