@@ -102,6 +102,17 @@ static int read_ids(prompt *p, const hi_model *m, const char *path, char *err, s
     return rc;
 }
 
+/* A folder without a readable tokenizer.json can still be asked in ids. */
+static hi_tokenizer *open_tokenizer(const char *folder, char *err, size_t n)
+{
+    hi_tokenizer *tok = tok_open(folder, err, n);
+    size_t len = strlen(err);
+
+    if (tok == NULL && strstr(err, "--ids") == NULL)
+        snprintf(err + len, n - len, "; -w must name a checkpoint folder, or pass --ids FILE");
+    return tok;
+}
+
 static int read_text(prompt *p, const cli *c, int *code, char *err, size_t n)
 {
     const char *path = c->prompt_file != NULL ? c->prompt_file : "-";
@@ -116,7 +127,7 @@ static int read_text(prompt *p, const cli *c, int *code, char *err, size_t n)
     if (text == NULL)
         return -1;
     *code = EXIT_BAD_MODEL;
-    p->tok = tok_open(c->run.weights, err, n);
+    p->tok = open_tokenizer(c->run.weights, err, n);
     if (p->tok != NULL)
         p->ids = tok_encode(p->tok, text, bytes, &p->n, err, n);
     free(text);

@@ -101,6 +101,8 @@ copy() { rm -rf "$t/copy" && cp -r "$folder" "$t/copy" && chmod -R u+w "$t/copy"
 copy
 echo '{}' >"$t/copy/tokenizer.json"
 refuse 4 "tokenizer.json" generate -w "$t/copy" -p a
+refuse 4 "No such file or directory; -w must name a checkpoint folder, or pass --ids FILE" \
+    generate -w "$t/nowhere" -p a
 copy
 truncate -s -100 "$t/copy"/model.safetensors
 refuse 4 "safetensors" generate -w "$t/copy" -p a
