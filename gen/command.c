@@ -6,50 +6,75 @@
 #include <errno.h>
 #include <getopt.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 const char COMMAND_HELP[] =
     "usage: hi-gen SPEC [--vram SIZE] [options]\n"
+    "       hi-gen calibrate [--seconds N] > MACHINE.lua\n"
     "\n"
     "Reads a model spec, plans every byte and every transfer within the budget, and emits the\n"
-    "sources of one executable for that model.\n"
+    "sources of one executable for that model. 'calibrate' measures this machine for --machine.\n"
     "\n"
     "  --vram SIZE        device memory, driver included: 24G, 1.5G, 500M or bytes (units of 1024);\n"
     "                     without it everything is resident\n"
-    "  --ram SIZE         host memory for the KV store at most\n"
-    "  --ctx N            tokens of context, prompt and answer (default: the spec's)\n"
+    "  --ram SIZE         host memory at most, for keys and values, weights, hidden states\n"
+    "  --ctx N            tokens of context, prompt and answer (default: the spec's); max: the\n"
+    "                     longest that fits --vram and --ram (or the machine's host memory)\n"
+    "  --for GOAL         what must be fast: prefill, decode or balanced (default)\n"
+    "  --machine M        what times are predicted for: a profile of specs/machine or a .lua file\n"
+    "                     (default: the profile that --vram suggests)\n"
+    "  --host H           another host: a profile of specs/machine/host or a .lua file\n"
     "  --target cpu       what to generate for; cpu is all there is so far\n"
     "  --numerics T       bf16 (default) or f32\n"
-    "  --logits W         scores of the last token of a pass (last, default) or of all (all)\n"
+    "  --logits W         scores of the last token of a prompt (last, default) or of all (all)\n"
     "  --out DIR          where the sources go (default: build-models/<name>-<budget>)\n"
     "  --build            compile them too\n"
-    "  --explain          print the plan instead of writing sources\n"
+    "  --explain          print the plan, its reasons and predicted times; write nothing\n"
+    "  --json             print plan.json; write nothing\n"
     "  --line             #line directives in the emitted C: errors name the template\n"
     "\n"
     "Decisions of the planner that can be forced:\n"
-    "  --chunk N          prompt tokens that pass through the model together; multiple of 128\n"
+    "  --policy P         auto (default), or a baseline: standard (all resident, one pass), chunked,\n"
+    "                     layer (a layer's KV moves whole), head (head groups move whole)\n"
+    "  --chunk N          prompt tokens that pass through a layer together; multiple of 128\n"
+    "  --mlp-rows N       of them, rows of the feed-forward part at once; multiple of 128\n"
     "  --tile N           tokens per tile; multiple of 256\n"
     "  --group N          KV heads that move together; divides the spec's kv_heads\n"
-    "  --slots N          staging slots in the ring, 3 to 64\n"
+    "  --bands N          context bands at most, 1 to 4: shorter contexts move 2, 4, 8 times the\n"
+    "                     heads in tiles as much shorter\n"
+    "  --slots N          staging slots in the ring, 2 to 64\n"
     "  --resident N       leading tiles of every KV head that stay on the device\n"
+    "  --weights N        layers whose weights stay on the device; the others are streamed\n"
+    "  --weight-slots N   layers in the ring of streamed weights, 2 to 64\n"
+    "  --panel N          layers that a prompt passes through before the next ones are begun\n"
+    "  --hidden PLACE     where hidden states wait between panels: device or host\n"
+    "  --embed PLACE      where an untied embedding lies: device or host\n"
     "\n"
     "  --help  --version\n"
     "\n"
-    "Exit codes: 0 done, 1 failure, 2 wrong usage, 3 does not fit, 4 wrong spec.\n";
+    "Exit codes: 0 done, 1 failure, 2 wrong usage, 3 does not fit, 4 wrong spec or machine.\n";
 
-enum { O_VRAM = 256, O_RAM, O_CTX, O_TARGET, O_NUMERICS, O_LOGITS, O_OUT, O_BUILD, O_EXPLAIN, O_LINE,
-       O_CHUNK, O_TILE, O_GROUP, O_SLOTS, O_RESIDENT, O_HELP, O_VERSION };
+enum { O_VRAM = 256, O_RAM, O_CTX, O_FOR, O_MACHINE, O_HOST, O_TARGET, O_NUMERICS, O_LOGITS, O_OUT, O_BUILD,
+       O_EXPLAIN, O_JSON, O_LINE, O_POLICY, O_CHUNK, O_MLP_ROWS, O_TILE, O_GROUP, O_BANDS, O_SLOTS, O_RESIDENT,
+       O_WEIGHTS, O_WEIGHT_SLOTS, O_PANEL, O_HIDDEN, O_EMBED, O_HELP, O_VERSION };
 
 static const struct option OPTIONS[] = {
     { "vram", 1, NULL, O_VRAM },         { "ram", 1, NULL, O_RAM },
-    { "ctx", 1, NULL, O_CTX },           { "target", 1, NULL, O_TARGET },
-    { "numerics", 1, NULL, O_NUMERICS }, { "logits", 1, NULL, O_LOGITS },
-    { "out", 1, NULL, O_OUT },           { "build", 0, NULL, O_BUILD },
-    { "explain", 0, NULL, O_EXPLAIN },   { "line", 0, NULL, O_LINE },
-    { "chunk", 1, NULL, O_CHUNK },       { "tile", 1, NULL, O_TILE },
-    { "group", 1, NULL, O_GROUP },       { "slots", 1, NULL, O_SLOTS },
-    { "resident", 1, NULL, O_RESIDENT }, { "help", 0, NULL, O_HELP },
+    { "ctx", 1, NULL, O_CTX },           { "for", 1, NULL, O_FOR },
+    { "machine", 1, NULL, O_MACHINE },   { "host", 1, NULL, O_HOST },
+    { "target", 1, NULL, O_TARGET },     { "numerics", 1, NULL, O_NUMERICS },
+    { "logits", 1, NULL, O_LOGITS },     { "out", 1, NULL, O_OUT },
+    { "build", 0, NULL, O_BUILD },       { "explain", 0, NULL, O_EXPLAIN },
+    { "json", 0, NULL, O_JSON },         { "line", 0, NULL, O_LINE },
+    { "policy", 1, NULL, O_POLICY },     { "chunk", 1, NULL, O_CHUNK },
+    { "mlp-rows", 1, NULL, O_MLP_ROWS }, { "tile", 1, NULL, O_TILE },
+    { "group", 1, NULL, O_GROUP },       { "bands", 1, NULL, O_BANDS },
+    { "slots", 1, NULL, O_SLOTS },       { "resident", 1, NULL, O_RESIDENT },
+    { "weights", 1, NULL, O_WEIGHTS },   { "weight-slots", 1, NULL, O_WEIGHT_SLOTS },
+    { "panel", 1, NULL, O_PANEL },       { "hidden", 1, NULL, O_HIDDEN },
+    { "embed", 1, NULL, O_EMBED },       { "help", 0, NULL, O_HELP },
     { "version", 0, NULL, O_VERSION },   { NULL, 0, NULL, 0 },
 };
 
@@ -93,13 +118,20 @@ static int number_option(const char *flag, const char *text, int64_t least, int6
     return 0;
 }
 
-static int word_option(const char *flag, const char *text, const char *no, const char *yes, bool *out,
-                       hi_error *e)
+/* One of 'words' (NULL ends them): its index. */
+static int word_option(const char *flag, const char *text, const char *const *words, int *out, hi_error *e)
 {
-    if (strcmp(text, no) != 0 && strcmp(text, yes) != 0)
-        return gen_fail(e, "%s %s: must be %s or %s", flag, text, no, yes);
-    *out = strcmp(text, yes) == 0;
-    return 0;
+    char all[128] = "";
+
+    for (int i = 0; words[i] != NULL; i++) {
+        if (strcmp(text, words[i]) == 0) {
+            *out = i;
+            return 0;
+        }
+        snprintf(all + strlen(all), sizeof all - strlen(all), "%s%s", i == 0 ? "" : words[i + 1] ? ", " : " or ",
+                 words[i]);
+    }
+    return gen_fail(e, "%s %s: must be %s", flag, text, all);
 }
 
 static int int_option(const char *flag, const char *text, int64_t least, int *out, hi_error *e)
@@ -111,39 +143,105 @@ static int int_option(const char *flag, const char *text, int64_t least, int *ou
     return 0;
 }
 
-static int take_option(int opt, hi_command *c, hi_error *e)
+static int ctx_option(const char *text, int64_t *out, hi_error *e)
 {
-    hi_request *q = &c->request;
-    bool f32;
+    if (strcmp(text, "max") != 0)
+        return number_option("--ctx", text, 1, out, e);
+    *out = -1;
+    return 0;
+}
 
+static int place_option(const char *flag, const char *text, hi_place *out, hi_error *e)
+{
+    static const char *const PLACES[] = { "device", "host", NULL };
+    int i;
+
+    if (word_option(flag, text, PLACES, &i, e) != 0)
+        return -1;
+    *out = i == 0 ? AT_DEVICE : AT_HOST;
+    return 0;
+}
+
+/* Options that take one of a few words. */
+static int take_word(int opt, hi_request *q, hi_error *e)
+{
+    static const char *const TARGETS[] = { "cpu", NULL };
+    static const char *const NUMERICS[] = { "bf16", "f32", NULL };
+    static const char *const LOGITS[] = { "last", "all", NULL };
+    static const char *const GOALS[] = { "balanced", "prefill", "decode", NULL };
+    static const char *const POLICIES[] = { "auto", "standard", "chunked", "layer", "head", NULL };
+    int i = 0, rc;
+
+    switch (opt) {
+    case O_TARGET:
+        return word_option("--target", optarg, TARGETS, &i, e);
+    case O_NUMERICS:
+        rc = word_option("--numerics", optarg, NUMERICS, &i, e);
+        q->numerics = i == 1 ? NUM_F32 : NUM_BF16;
+        return rc;
+    case O_LOGITS:
+        rc = word_option("--logits", optarg, LOGITS, &i, e);
+        q->logits_all = i == 1;
+        return rc;
+    case O_FOR:
+        rc = word_option("--for", optarg, GOALS, &i, e);
+        q->goal = i;
+        return rc;
+    case O_POLICY:
+        rc = word_option("--policy", optarg, POLICIES, &i, e);
+        q->policy = i;
+        return rc;
+    case O_HIDDEN:
+        return place_option("--hidden", optarg, &q->hidden, e);
+    default:
+        return place_option("--embed", optarg, &q->embed, e);
+    }
+}
+
+/* Options that take a size or a number. */
+static int take_number(int opt, hi_request *q, hi_error *e)
+{
     switch (opt) {
     case O_VRAM:
         return size_option("--vram", optarg, &q->vram_bytes, e);
     case O_RAM:
         return size_option("--ram", optarg, &q->ram_bytes, e);
     case O_CTX:
-        return number_option("--ctx", optarg, 1, &q->ctx, e);
-    case O_TARGET:
-        if (strcmp(optarg, "cpu") == 0)
-            return 0;
-        return gen_fail(e, "--target %s: this version generates for cpu only", optarg);
-    case O_NUMERICS:
-        if (word_option("--numerics", optarg, "bf16", "f32", &f32, e) != 0)
-            return -1;
-        q->numerics = f32 ? NUM_F32 : NUM_BF16;
-        return 0;
-    case O_LOGITS:
-        return word_option("--logits", optarg, "last", "all", &q->logits_all, e);
+        return ctx_option(optarg, &q->ctx, e);
     case O_CHUNK:
         return number_option("--chunk", optarg, 1, &q->chunk, e);
+    case O_MLP_ROWS:
+        return number_option("--mlp-rows", optarg, 1, &q->mlp_rows, e);
     case O_TILE:
         return number_option("--tile", optarg, 1, &q->tile, e);
     case O_GROUP:
         return int_option("--group", optarg, 1, &q->group, e);
+    case O_BANDS:
+        return int_option("--bands", optarg, 1, &q->bands, e);
     case O_SLOTS:
         return int_option("--slots", optarg, 1, &q->slots, e);
     case O_RESIDENT:
         return int_option("--resident", optarg, 0, &q->resident, e);
+    case O_WEIGHTS:
+        return int_option("--weights", optarg, 0, &q->weights, e);
+    case O_WEIGHT_SLOTS:
+        return int_option("--weight-slots", optarg, 1, &q->weight_slots, e);
+    case O_PANEL:
+        return int_option("--panel", optarg, 1, &q->panel, e);
+    default:
+        return take_word(opt, q, e);
+    }
+}
+
+static int take_option(int opt, hi_command *c, hi_error *e)
+{
+    switch (opt) {
+    case O_MACHINE:
+        c->machine = optarg;
+        return 0;
+    case O_HOST:
+        c->host = optarg;
+        return 0;
     case O_OUT:
         c->out = optarg;
         return 0;
@@ -153,15 +251,20 @@ static int take_option(int opt, hi_command *c, hi_error *e)
     case O_EXPLAIN:
         c->explain = true;
         return 0;
+    case O_JSON:
+        c->json = true;
+        return 0;
     case O_LINE:
         c->line_marks = true;
         return 0;
     case O_HELP:
         c->help = true;
         return 0;
-    default:
+    case O_VERSION:
         c->version = true;
         return 0;
+    default:
+        return take_number(opt, &c->request, e);
     }
 }
 
@@ -177,7 +280,7 @@ static const char *next_option(int argc, char **argv)
 
 int command_parse(int argc, char **argv, hi_command *c, hi_error *e)
 {
-    *c = (hi_command){ .request = { .vram_bytes = -1, .ram_bytes = -1, .resident = -1 } };
+    *c = (hi_command){ .request = { .vram_bytes = -1, .ram_bytes = -1, .resident = -1, .weights = -1 } };
     opterr = 0;
     optind = 0;
     for (;;) {

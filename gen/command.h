@@ -9,7 +9,8 @@
 typedef struct hi_command {
     const char *spec;                /* path */
     const char *out;                 /* folder, or NULL: build-models/<name> */
-    bool build, explain, line_marks;
+    const char *machine, *host;      /* names of profiles, or files; NULL: by --vram; the profile's */
+    bool build, explain, json, line_marks;
     bool help, version;
     hi_request request;
 } hi_command;

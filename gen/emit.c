@@ -1,5 +1,6 @@
 /*
-** emit.c - a plan as sources: renders the templates, then writes the files.
+** emit.c - a plan as sources: renders the templates, then writes the files, and beside them what
+** the plan says of itself.
 */
 #include "emit.h"
 
@@ -9,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include "text.h"
+#include "print.h"
 #include "tmpl.h"
 #include "view.h"
 
@@ -27,6 +28,16 @@ static const struct {
     { "common/Makefile", "Makefile", -1 },
 };
 enum { N_FILES = sizeof FILES / sizeof *FILES };
+
+/* What tells of the plan: no templates, their printers know the format. */
+static const struct {
+    const char *file;
+    void (*print)(const hi_spec *s, const hi_plan *p, text *out);
+} PRINTED[] = {
+    { "plan.json", json_print },
+    { "report.html", report_print },
+};
+enum { N_PRINTED = sizeof PRINTED / sizeof *PRINTED };
 
 static int join(char *out, size_t n, const char *folder, const char *file, hi_error *e)
 {
@@ -90,15 +101,34 @@ static int render_protected(lua_State *L)
     return 0;
 }
 
-static int write_all(const tmpl_text *out, const char *folder, hi_error *e)
+static int print_all(const hi_spec *s, const hi_plan *p, text *told, hi_error *e)
+{
+    for (int i = 0; i < N_PRINTED; i++) {
+        PRINTED[i].print(s, p, &told[i]);
+        if (told[i].failed)
+            return gen_fail(e, "out of memory for %s", PRINTED[i].file);
+    }
+    return 0;
+}
+
+static int write_file(const char *folder, const char *file, const char *data, size_t n, hi_error *e)
 {
     char path[4096];
 
+    if (join(path, sizeof path, folder, file, e) != 0)
+        return -1;
+    return text_write(path, data, n, e);
+}
+
+static int write_all(const tmpl_text *out, const text *told, const char *folder, hi_error *e)
+{
     if (make_folder(folder, e) != 0)
         return -1;
     for (int i = 0; i < N_FILES; i++)
-        if (join(path, sizeof path, folder, FILES[i].file, e) != 0 ||
-            text_write(path, out[i].data, out[i].len, e) != 0)
+        if (write_file(folder, FILES[i].file, out[i].data, out[i].len, e) != 0)
+            return -1;
+    for (int i = 0; i < N_PRINTED; i++)
+        if (write_file(folder, PRINTED[i].file, told[i].data, told[i].len, e) != 0)
             return -1;
     return 0;
 }
@@ -107,6 +137,7 @@ int emit(const hi_spec *s, const hi_plan *p, const char *templates, const char *
          hi_error *e)
 {
     tmpl_text out[N_FILES] = { { 0 } };
+    text told[N_PRINTED] = { { 0 } };
     request q = { s, p, templates, line_marks, out, e, -1 };
     lua_State *L = luaL_newstate();
 
@@ -118,7 +149,11 @@ int emit(const hi_spec *s, const hi_plan *p, const char *templates, const char *
         q.rc = gen_fail(e, "templates: %s", lua_tostring(L, -1));
     lua_close(L);
     if (q.rc == 0)
-        q.rc = write_all(out, folder, e);
+        q.rc = print_all(s, p, told, e);
+    if (q.rc == 0)
+        q.rc = write_all(out, told, folder, e);
+    for (int i = 0; i < N_PRINTED; i++)
+        text_free(&told[i]);
     for (int i = 0; i < N_FILES; i++)
         free(out[i].data);
     return q.rc;

@@ -7,7 +7,8 @@
 #include "gen.h"
 
 /*
-** Renders every template for the plan and writes the files into 'folder' (made if missing).
+** Renders every template for the plan and writes the files into 'folder' (made if missing), with
+** plan.json and report.html.
 ** Files that already have the right bytes are left alone, so that builds stay incremental.
 **
 ** templates   the folder 'templates'

@@ -22,8 +22,12 @@ enum {
     BUF_ALIGN = 256,     /* every buffer's offset and the arena's size are multiples */
     BUF_GAP = 256,       /* unused bytes behind every buffer: the red zone of checked builds */
     PANEL = 64,          /* output columns per packed weight panel */
-    MIN_SLOTS = 3,
+    MIN_SLOTS = 2,
     MAX_SLOTS = 64,
+    MIN_WEIGHT_SLOTS = 2,
+    MAX_WEIGHT_SLOTS = 64,
+    MAX_BANDS = 4,
+    BAND_TILES = 4,      /* a band is used while the rows before a pass fill at most 4 of its tiles */
     MAX_LAYERS = 1024,
     MAX_KV_HEADS = 1024,
     MAX_EOS = 8,
@@ -100,13 +104,47 @@ typedef struct hi_spec {
 */
 int spec_load(const char *path, hi_spec *s, hi_error *e);
 
+/* ---- machine: what a device, its link and its host can do ---- */
+
+typedef struct hi_machine {
+    char name[NAME_LEN];             /* the file's, without ".lua" */
+    char host[NAME_LEN];             /* "epyc_rome": the host class; of a measured file: its own name */
+    int64_t memory;                  /* device bytes; 0: as large as asked */
+    int64_t reserve;                 /* device bytes that driver and libraries take beside the arena */
+    double matmul;                   /* FLOP/s of bf16 matrix products of many rows */
+    double attend;                   /* FLOP/s of prefill attention */
+    double read;                     /* bytes/s at which one decoded token reads weights */
+    double attend_read;              /* bytes/s at which decode attention reads keys and values */
+    double h2d, d2h;                 /* link bytes/s, one direction alone */
+    double both;                     /* share of its own speed that each keeps while both run */
+    double step_s;                   /* seconds that a step costs whatever its size */
+    int64_t ram;                     /* host bytes */
+    double dram;                     /* bytes/s that the host's cores can read */
+    double copy;                     /* bytes/s of one host core copying; 0: copies cost no core */
+    int cores;                       /* of the host */
+    bool shared;                     /* the device is the host: copies take cores from compute */
+} hi_machine;
+
+/*
+** Loads and checks a machine's file: specs/machine/<name>.lua, or what `calibrate` wrote.
+**
+** path  the device's file; its 'host' names a file in host/ beside it, or is a table of its own
+** host  a host's file that takes the place of that, or NULL
+** Returns 0, or -1 with "file: field = value: remedy".
+*/
+int machine_load(const char *path, const char *host, hi_machine *m, hi_error *e);
+
 /* ---- sizes.c: bytes, arithmetic only ---- */
 
 int elt_bytes(hi_numerics n);                                    /* 2 or 4 */
 int64_t round_up(int64_t n, int64_t to);
 int64_t matrix_bytes(int64_t rows, int64_t cols, int elt);       /* packed panels of rows x cols */
-int64_t layer_weight_bytes(const hi_spec *s, int elt);
-int64_t weight_bytes(const hi_spec *s, int elt);                 /* everything in buffer 'weights' */
+int64_t layer_weight_bytes(const hi_spec *s, int elt);           /* one layer; a multiple of BUF_ALIGN */
+int64_t embed_bytes(const hi_spec *s, int elt);                  /* the embedding, if it can lie on the
+                                                                    host; 0 where it is tied */
+int64_t once_bytes(const hi_spec *s, int elt, bool embed_on_host);  /* what no layer owns, on the device;
+                                                                    a multiple of BUF_ALIGN */
+int64_t weight_bytes(const hi_spec *s, int elt);                 /* all of it: once + every layer */
 int64_t kv_row_bytes(const hi_spec *s, int elt);                 /* k and v of one entry, one token */
 int64_t kv_token_bytes(const hi_spec *s, int elt);               /* whole model, one token */
 int64_t param_count(const hi_spec *s);
@@ -122,9 +160,16 @@ typedef enum {
     N_BUFFERS
 } hi_buffer_id;
 
+typedef enum {
+#define H(name, what) HOST_##name,
+#include "hosts.def"
+#undef H
+    N_HOSTS
+} hi_host_id;
+
 typedef struct hi_buffer {
-    int64_t offset;                  /* into the device arena; meaningless where bytes is 0 */
-    int64_t bytes;                   /* 0: not in this phase */
+    int64_t offset;                  /* into the device arena, or the host's allocation */
+    int64_t bytes;                   /* 0: not there (in this phase); offset is then 0 too */
 } hi_buffer;
 
 typedef enum {
@@ -135,64 +180,124 @@ typedef enum {
 } hi_step_kind;
 
 /* One line of the schedule. arg[] holds the constants in steps.def's order; 'slot' and
-   'tile' hold 0 there. */
+   'at' hold 0 there. */
 typedef struct hi_step {
     hi_step_kind kind;
     int arg[5];
 } hi_step;
 
 /* KV heads [head, head + n) of one layer: they move together. The groups stand in the
-   order in which a pass meets them, which is the ring's order. */
+   order in which a pass through all layers meets them, which is the ring's order. */
 typedef struct hi_group {
     int layer, head, n;
-    int resident[N_PHASES];          /* leading tiles on the device; decode's >= prefill's */
 } hi_group;
+
+/*
+** One context band: the schedule of passes before which between the last band's 'upto' + 1
+** and this one's 'upto' rows lie in whole splits. Bands differ in how a slot is filled: group x tile is
+** the same in all of them. Widest groups first; the last band has upto = ctx.
+*/
+typedef struct hi_band {
+    int group;                       /* KV heads per group; divides kv_heads */
+    int64_t tile;                    /* tokens per tile; multiple of KEY_SPLIT */
+    int64_t upto;                    /* rows */
+    hi_group *group_of;              /* (n_groups) layers x (kv_heads / group) */
+    int n_groups;
+    hi_step *steps[N_PHASES];        /* (n_steps[phase]) one pass through all layers; prefill's is
+                                        cut into panels: panel_at */
+    int n_steps[N_PHASES];
+    int *panel_at;                   /* (panels + 1) first prefill step of each panel, then the end */
+} hi_band;
+
+typedef enum { GOAL_BALANCED, GOAL_PREFILL, GOAL_DECODE } hi_goal;
+typedef enum { POLICY_AUTO, POLICY_STANDARD, POLICY_CHUNKED, POLICY_LAYER, POLICY_HEAD } hi_policy;
+
+/* Where hidden states wait between panels, and the embedding lies. */
+typedef enum { AT_NONE, AT_DEVICE, AT_HOST } hi_place;
 
 /* What the user may force; 0 (or -1 where said) means: the planner decides. */
 typedef struct hi_request {
     int64_t vram_bytes;              /* -1: no budget, everything resident */
-    int64_t ram_bytes;               /* -1: unlimited */
-    int64_t ctx;                     /* tokens, prompt and answer; 0: the spec's */
-    int64_t chunk, tile;             /* tokens */
-    int group, slots;
+    int64_t ram_bytes;               /* of the whole host allocation; -1: the machine's */
+    int64_t ctx;                     /* tokens, prompt and answer; 0: the spec's; -1: the longest that fits */
+    int64_t chunk, tile;             /* tokens; tile: the last band's */
+    int group, slots;                /* group: the last band's */
+    int bands;                       /* at most */
     int resident;                    /* leading tiles per entry in both phases; -1: planner */
+    int weights;                     /* layers whose weights are resident; -1: planner */
+    int weight_slots;
+    int panel;                       /* layers per panel */
+    int64_t mlp_rows;
+    hi_place hidden, embed;          /* AT_NONE: planner */
+    hi_goal goal;
+    hi_policy policy;
     bool logits_all;
     hi_numerics numerics;
 } hi_request;
 
+/* Why a quantity is what it is: for --explain and report. */
+typedef struct hi_decision {
+    const char *what;                /* "chunk" */
+    char chosen[48];                 /* "4096 tokens" */
+    char other[48];                  /* the runner-up; "" where there is none */
+    double slower;                   /* its predicted time over the chosen one's, minus 1 */
+    int64_t lacks;                   /* > 0: it does not fit; device bytes that are missing */
+    bool forced;                     /* by a flag or a policy */
+} hi_decision;
+
+enum { MAX_DECISIONS = 16 };
+
 typedef struct hi_plan {
     hi_request req;                  /* as asked */
+    hi_machine machine;              /* planned for */
     int64_t ctx;                     /* capacity of the context, tokens */
     int elt;                         /* bytes per element of weights, activations, KV */
     bool offload;                    /* false: the context fits; no store, no ring, no tails */
     int64_t chunk;                   /* rows of a prefill pass at most; multiple of KEY_BLOCK */
-    int64_t tile;                    /* tokens per tile; multiple of KEY_SPLIT */
-    int tiles;                       /* tiles of a full context: ceil(ctx / tile) */
-    int group;                       /* KV heads per group; divides kv_heads */
-    int slots;                       /* ring, both phases */
+    int64_t mlp_rows;                /* rows of the feed-forward part at once; multiple of KEY_BLOCK,
+                                        <= chunk */
+    int slots;                       /* ring of KV slots, both phases */
+    int panel, panels;               /* layers of a panel; panels = ceil(layers / panel). Panel i is
+                                        layers [i * panel, (i + 1) * panel), the last one shorter */
+    hi_place hidden;                 /* AT_NONE where panels is 1 */
+    hi_place embed;                  /* AT_DEVICE, or AT_HOST: only rows are fetched */
+    int resident_layers;             /* whose weights stay; = layers: no weight ring */
+    int weight_slots;                /* of the ring of layers; 0: no ring */
+    bool hold;                       /* prefill: a panel's streamed layers all fit the ring, so each crosses
+                                        the link once a prompt; false: once a chunk */
+    bool streamed[MAX_LAYERS];       /* (layers) weights come through the ring */
+    int64_t resident[N_PHASES][MAX_LAYERS];  /* (layers) leading rows that stay on the device, for every
+                                        KV head of the layer; multiples of the last band's tile
+                                        (where !offload: ctx rounded up to KEY_SPLIT); decode's >= prefill's */
     int rows[N_PHASES];              /* rows of a pass at most: chunk, 1 */
     int logit_rows[N_PHASES];        /* 1, or rows where --logits all */
     int64_t arena_bytes;             /* end of the last buffer of the larger phase */
     int64_t reserve_bytes;           /* what a driver takes beside the arena: 0 on cpu */
-    int64_t store_bytes;             /* host store: kv_token_bytes x ctx, or 0 */
+    int64_t host_bytes;              /* end of the last host buffer */
     hi_buffer buf[N_PHASES][N_BUFFERS];
-    hi_group *group_of;              /* (n_groups) */
-    int n_groups;
-    hi_step *steps[N_PHASES];        /* (n_steps[phase]) one pass */
-    int n_steps[N_PHASES];
+    hi_buffer host[N_HOSTS];
+    hi_band band[MAX_BANDS];
+    int n_bands;
     hi_step *enter;                  /* (n_enter) steps of the change prefill -> decode */
     int n_enter;
+    hi_decision why[MAX_DECISIONS];  /* (n_why) */
+    int n_why;
 } hi_plan;
 
 /*
 ** From a checked spec and a request to a plan. Pure: same input, same plan.
 **
+** machine   what the time is predicted for
 ** Returns a plan in 'a'; NULL with the numbers and "smallest budget that works: N bytes"
 ** where the request cannot be met. *min_bytes, when not NULL, receives that budget on a
 ** refusal for device memory (0 on other refusals).
 */
-hi_plan *plan_make(hi_arena *a, const hi_spec *s, const hi_request *q, int64_t *min_bytes,
-                   hi_error *e);
+hi_plan *plan_make(hi_arena *a, const hi_spec *s, const hi_request *q, const hi_machine *machine,
+                   int64_t *min_bytes, hi_error *e);
+
+/* The longest context, in whole splits, that fits the request's vram and ram (the machine's ram
+   where it says none), whatever its ctx is; 0: none. Returns -1 where memory runs out. */
+int64_t plan_longest(const hi_spec *s, const hi_request *q, const hi_machine *machine);
 
 /*
 ** Replays a plan on a model of the machine; shares no code with plan.c.
@@ -202,7 +307,10 @@ hi_plan *plan_make(hi_arena *a, const hi_spec *s, const hi_request *q, int64_t *
 */
 int plan_check(const hi_spec *s, const hi_plan *p, hi_error *e);
 
-/* Text of one step, as it stands in the emitted schedule: "attend(r, 7, 2, 2, t, SLOT);". */
-void step_text(const hi_plan *p, const hi_step *st, char *out, size_t n);
+/* Text of one step, as it stands in a band's emitted schedule: "attend(r, 7, 2, 2, t, SLOT);". */
+void step_text(const hi_band *b, const hi_step *st, char *out, size_t n);
+
+/* Name of a band's group: "L07_H2", or "L07_H2_5" for several heads. */
+void group_text(const hi_band *b, int g, char *out, size_t n);
 
 #endif

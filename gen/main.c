@@ -1,15 +1,17 @@
 /*
-** main.c - hi-gen: command line -> spec -> plan -> check -> emit.
+** main.c - hi-gen: command line -> spec, machine -> plan -> check -> emit.
 */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 #include "build.h"
+#include "calibrate.h"
 #include "command.h"
 #include "emit.h"
 #include "print.h"
 
-enum { EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_NO_FIT = 3, EXIT_BAD_SPEC = 4 };
+enum { EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_NO_FIT = 3, EXIT_BAD_SPEC = 4, PATH_LEN = 4096 };
 
 static int failed(const hi_error *e, int code)
 {
@@ -17,11 +19,15 @@ static int failed(const hi_error *e, int code)
     return code;
 }
 
-static int explain(const hi_spec *s, const hi_plan *p)
+/* What --explain and --json print. */
+static int print_plan(const hi_command *c, const hi_spec *s, const hi_plan *p)
 {
     text t = { 0 };
 
-    plan_print(s, p, &t);
+    if (c->json)
+        json_print(s, p, &t);
+    else
+        explain_print(s, p, &t);
     int rc = t.failed || fputs(t.data, stdout) == EOF || fflush(stdout) == EOF ? EXIT_FAILED : 0;
     text_free(&t);
     return rc;
@@ -33,9 +39,49 @@ static const char *home(void)
     return h != NULL ? h : HI_HOME;
 }
 
+/* A profile's file, or the file that is named. */
+static void profile_path(const char *folder, const char *name, char *out, size_t n)
+{
+    size_t len = strlen(name);
+    if (strchr(name, '/') != NULL || (len > 4 && strcmp(name + len - 4, ".lua") == 0))
+        snprintf(out, n, "%s", name);
+    else
+        snprintf(out, n, "%s/specs/machine/%s%s.lua", home(), folder, name);
+}
+
+/* The card that a budget suggests: the largest that is no larger. */
+static const char *suggested(int64_t vram)
+{
+    static const struct {
+        int64_t gib;
+        const char *name;
+    } CARD[] = { { 141, "h200" }, { 80, "a100-80g" }, { 32, "rtx5090" }, { 24, "rtx4090" },
+                 { 16, "rtx4070ti-16g" }, { 12, "rtx3060-12g" } };
+
+    for (size_t i = 0; i < sizeof CARD / sizeof *CARD; i++)
+        if (vram >= CARD[i].gib << 30)
+            return CARD[i].name;
+    return "cpu";
+}
+
+static int load_machine(const hi_command *c, hi_machine *m, hi_error *e)
+{
+    char path[PATH_LEN], host[PATH_LEN];
+    const char *name = c->machine != NULL ? c->machine : suggested(c->request.vram_bytes);
+
+    profile_path("", name, path, sizeof path);
+    if (c->host != NULL)
+        profile_path("host/", c->host, host, sizeof host);
+    if (machine_load(path, c->host != NULL ? host : NULL, m, e) != 0)
+        return -1;
+    if (c->machine == NULL)
+        fprintf(stderr, "hi-gen: planned for %s with host %s; --machine and --host change that\n", m->name, m->host);
+    return 0;
+}
+
 static int write_sources(const hi_command *c, const hi_spec *s, const hi_plan *p, hi_error *e)
 {
-    char folder[4096], templates[4096], name[256];
+    char folder[PATH_LEN], templates[PATH_LEN], name[256];
 
     plan_name(s, p, name, sizeof name);
     if (snprintf(templates, sizeof templates, "%s/templates", home()) >= (int)sizeof templates ||
@@ -50,24 +96,34 @@ static int write_sources(const hi_command *c, const hi_spec *s, const hi_plan *p
     return fflush(stdout) == EOF ? EXIT_FAILED : 0;
 }
 
+/* What a user should know though nothing is wrong. */
+static void say_notes(const hi_spec *s, const hi_plan *p)
+{
+    if (p->ctx > s->ctx)
+        fprintf(stderr, "hi-gen: note: %s was made for %lld tokens; this plan holds %lld\n", s->name,
+                (long long)s->ctx, (long long)p->ctx);
+    if (p->req.ram_bytes < 0 && p->machine.ram > 0 && p->host_bytes > p->machine.ram)
+        fprintf(stderr, "hi-gen: note: the host needs %lld MiB; %s has %lld\n", (long long)(p->host_bytes >> 20),
+                p->machine.host, (long long)(p->machine.ram >> 20));
+}
+
 static int generate(const hi_command *c, hi_arena *a, hi_error *e)
 {
     hi_spec *s = arena_alloc(a, sizeof *s);
+    hi_machine *m = arena_alloc(a, sizeof *m);
     int64_t least = 0;
 
-    if (s == NULL)
+    if (s == NULL || m == NULL)
         return failed((gen_fail(e, "out of memory"), e), EXIT_FAILED);
-    if (spec_load(c->spec, s, e) != 0)
+    if (spec_load(c->spec, s, e) != 0 || load_machine(c, m, e) != 0)
         return failed(e, EXIT_BAD_SPEC);
-    hi_plan *p = plan_make(a, s, &c->request, &least, e);
+    hi_plan *p = plan_make(a, s, &c->request, m, &least, e);
     if (p == NULL)
         return failed(e, EXIT_NO_FIT);
     if (plan_check(s, p, e) != 0)
         return failed(e, EXIT_FAILED);
-    if (p->ctx > s->ctx)
-        fprintf(stderr, "hi-gen: note: %s was made for %lld tokens; --ctx %lld goes beyond\n", s->name,
-                (long long)s->ctx, (long long)p->ctx);
-    return c->explain ? explain(s, p) : write_sources(c, s, p, e);
+    say_notes(s, p);
+    return c->explain || c->json ? print_plan(c, s, p) : write_sources(c, s, p, e);
 }
 
 int main(int argc, char **argv)
@@ -75,6 +131,8 @@ int main(int argc, char **argv)
     hi_command c;
     hi_error e = { "" };
 
+    if (argc > 1 && strcmp(argv[1], "calibrate") == 0)
+        return calibrate_command(argc - 1, argv + 1);
     if (command_parse(argc, argv, &c, &e) != 0)
         return failed(&e, EXIT_USAGE);
     if (c.help || c.version) {

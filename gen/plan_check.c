@@ -1,160 +1,27 @@
 /*
 ** plan_check.c - is a plan safe to run and within its budget?
 **
-** Checks a plan's numbers against its request, the groups, the arguments of every step, and
-** every buffer's size and place; sizes are counted here once more. Whether the steps come in
-** an order that works is replay.c's. Shares no code with plan.c and sizes.c.
+** Checks a plan's numbers against its request, bands and groups, what stays on the device, and the
+** arguments of every step. Sizes and places are plan_check_bytes.c's; whether the steps come in
+** an order that works is replay.c's. Shares no code with what makes plans.
 */
+#include "plan_check.h"
+
 #include <inttypes.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "replay.h"
 
-/* Where a buffer lives; the names are those of buffers.def. */
-typedef enum {
-    PLACE_KEEP,
-    PLACE_BOTH,
-    PLACE_PREFILL,
-    PLACE_DECODE
-} place;
+/* ---- what a number must be ---- */
 
-static const struct {
-    const char *name;
-    place place;
-} buffer[N_BUFFERS] = {
-#define B(name, phases, what) { #name, PLACE_##phases },
-#include "buffers.def"
-#undef B
-};
-
-static const char *const phase_name[N_PHASES] = { "prefill", "decode" };
-
-/* ---- counting bytes: what does not fit in 63 bits counts as INT64_MAX ---- */
-
-static int64_t mul(int64_t a, int64_t b)
-{
-    int64_t n;
-    return __builtin_mul_overflow(a, b, &n) ? INT64_MAX : n;
-}
-
-static int64_t add(int64_t a, int64_t b)
-{
-    int64_t n;
-    return __builtin_add_overflow(a, b, &n) ? INT64_MAX : n;
-}
-
-/* The end of a tensor of n elements that follows 'at'; tensors start at multiples of 64. */
-static int64_t tensor(int64_t at, int64_t n, int elt)
-{
-    return add(add(at, 63) / 64 * 64, mul(n, elt));
-}
-
-static int64_t packed(int64_t at, int64_t rows, int64_t cols, int elt)
-{
-    return tensor(at, mul((rows + PANEL - 1) / PANEL * PANEL, cols), elt);
-}
-
-static int64_t count_layer(const hi_spec *s, int64_t at, int elt)
-{
-    int64_t qkv = (s->heads + 2 * (int64_t)s->kv_heads) * s->head_dim;
-    at = tensor(at, s->hidden, elt);
-    at = packed(at, qkv, s->hidden, elt);
-    if (s->qkv_bias)
-        at = tensor(at, qkv, elt);
-    at = packed(at, s->hidden, (int64_t)s->heads * s->head_dim, elt);
-    if (s->o_bias)
-        at = tensor(at, s->hidden, elt);
-    at = tensor(at, s->hidden, elt);
-    at = packed(at, 2 * (int64_t)s->ffn, s->hidden, elt);
-    if (s->mlp_bias)
-        at = tensor(at, 2 * (int64_t)s->ffn, elt);
-    at = packed(at, s->hidden, s->ffn, elt);
-    return s->mlp_bias ? tensor(at, s->hidden, elt) : at;
-}
-
-static int64_t count_weights(const hi_spec *s, int elt)
-{
-    int64_t at = packed(0, s->vocab, s->hidden, elt);
-    if (!s->tied)
-        at = tensor(at, mul(s->vocab, s->hidden), elt);
-    at = tensor(at, s->hidden, elt);
-    for (int l = 0; l < s->layers; l++)
-        at = count_layer(s, at, elt);
-    return at;
-}
-
-/* K and V of 'rows' rows of one entry. */
-static int64_t kv_bytes(const hi_spec *s, const hi_plan *p, int64_t rows)
-{
-    return mul(rows, 2 * (int64_t)s->head_dim * p->elt);
-}
-
-/* All groups' tiles between the resident counts of two phases; from < 0: from tile 0. */
-static int64_t count_frames(const hi_spec *s, const hi_plan *p, int from, int to)
-{
-    int64_t n = 0;
-    for (int g = 0; g < p->n_groups; g++) {
-        const hi_group *gr = &p->group_of[g];
-        n += (int64_t)gr->n * (gr->resident[to] - (from < 0 ? 0 : gr->resident[from]));
-    }
-    return mul(n, kv_bytes(s, p, p->tile));
-}
-
-/* Bytes a phase needs of a buffer. */
-static int64_t count(const hi_spec *s, const hi_plan *p, hi_phase phase, hi_buffer_id id)
-{
-    int64_t rows = p->rows[phase], elt = p->elt;
-    int64_t gqa = s->heads / s->kv_heads, state = mul(rows * gqa * (s->head_dim + 2), 4);
-    int64_t entries = (int64_t)s->layers * s->kv_heads;
-    switch (id) {
-    case BUF_weights:
-        return count_weights(s, p->elt);
-    case BUF_tails:
-        return p->offload ? mul(entries, kv_bytes(s, p, 2 * KEY_SPLIT)) : 0;
-    case BUF_kept:
-        return count_frames(s, p, -1, PREFILL);
-    case BUF_frames:
-        return count_frames(s, p, PREFILL, DECODE);
-    case BUF_slots:
-        return p->offload ? mul((int64_t)p->slots * p->group, kv_bytes(s, p, p->tile)) : 0;
-    case BUF_window:
-        return p->offload ? mul(s->kv_heads, kv_bytes(s, p, KEY_SPLIT + p->chunk)) : 0;
-    case BUF_ids:
-        return mul(rows, 4);
-    case BUF_rope:
-        return mul(rows, s->head_dim * (int64_t)4);
-    case BUF_x:
-    case BUF_h:
-        return mul(rows, s->hidden * elt);
-    case BUF_qkv:
-        return mul(rows, (s->heads + 2 * (int64_t)s->kv_heads) * s->head_dim * elt);
-    case BUF_o:
-        return mul(rows, (int64_t)s->heads * s->head_dim * elt);
-    case BUF_mlp:
-        return mul(rows, 2 * (int64_t)s->ffn * elt);
-    case BUF_carry:
-        return mul(p->group, state);
-    case BUF_parts:
-        return mul(mul(p->group, p->tile / KEY_SPLIT), state);
-    case BUF_logits:
-        return mul(p->logit_rows[phase], s->vocab * (int64_t)4);
-    case N_BUFFERS:
-        break;
-    }
-    return 0;
-}
-
-/* ---- numbers ---- */
-
-static int want(const char *what, int64_t is, int64_t should, hi_error *e)
+int want(const char *what, int64_t is, int64_t should, hi_error *e)
 {
     if (is == should)
         return 0;
     return gen_fail(e, "%s = %" PRId64 ": must be %" PRId64, what, is, should);
 }
 
-static int want_within(const char *what, int64_t is, int64_t lo, int64_t hi, hi_error *e)
+int want_within(const char *what, int64_t is, int64_t lo, int64_t hi, hi_error *e)
 {
     if (lo <= is && is <= hi)
         return 0;
@@ -162,25 +29,33 @@ static int want_within(const char *what, int64_t is, int64_t lo, int64_t hi, hi_
                     hi);
 }
 
-static int want_multiple(const char *what, int64_t is, int64_t of, hi_error *e)
+int want_multiple(const char *what, int64_t is, int64_t of, hi_error *e)
 {
     if (is % of == 0)
         return 0;
     return gen_fail(e, "%s = %" PRId64 ": must be a multiple of %" PRId64, what, is, of);
 }
 
-/* Numbers that later checks divide by and count with. */
-static int check_numbers(const hi_spec *s, const hi_plan *p, hi_error *e)
+static int64_t less(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+static const hi_band *last_band(const hi_plan *p)
+{
+    return &p->band[p->n_bands - 1];
+}
+
+/* ---- numbers that later checks divide by and count with ---- */
+
+static int check_rows(const hi_plan *p, hi_error *e)
 {
     if (want("elt", p->elt, p->req.numerics == NUM_F32 ? 4 : 2, e) ||
         want_within("ctx", p->ctx, 1, INT64_MAX / 4, e) ||
         want_within("chunk", p->chunk, 1, INT32_MAX, e) ||
         want_multiple("chunk", p->chunk, KEY_BLOCK, e) ||
-        want_within("tile", p->tile, 1, INT64_MAX / 4, e) ||
-        want_multiple("tile", p->tile, KEY_SPLIT, e) ||
-        want("tiles", p->tiles, (p->ctx + p->tile - 1) / p->tile, e) ||
-        want_within("group", p->group, 1, s->kv_heads, e) ||
-        want("kv_heads / group, remainder", s->kv_heads % p->group, 0, e) ||
+        want_within("mlp_rows", p->mlp_rows, 1, p->chunk, e) ||
+        want_multiple("mlp_rows", p->mlp_rows, KEY_BLOCK, e) ||
         (p->offload && want_within("slots", p->slots, MIN_SLOTS, MAX_SLOTS, e)))
         return -1;
     bool all = p->req.logits_all;
@@ -192,63 +67,176 @@ static int check_numbers(const hi_spec *s, const hi_plan *p, hi_error *e)
     return 0;
 }
 
-/* What the request forces; resident tiles up to a full context's. */
-static int check_request(const hi_spec *s, const hi_plan *p, hi_error *e)
+/* Streamed layers of layers [first, end). */
+static int count_streamed(const hi_plan *p, int first, int end)
 {
-    const hi_request *q = &p->req;
-    if (want("ctx", p->ctx, q->ctx > 0 ? q->ctx : s->ctx, e) ||
-        (q->chunk > 0 && want("chunk", p->chunk, q->chunk, e)) ||
-        (q->tile > 0 && want("tile", p->tile, q->tile, e)) ||
-        (q->group > 0 && want("group", p->group, q->group, e)) ||
-        (q->slots > 0 && want("slots", p->slots, q->slots, e)))
+    int n = 0;
+    for (int l = first; l < end; l++)
+        n += p->streamed[l];
+    return n;
+}
+
+/* Do every panel's streamed layers fit the ring together? */
+static bool panels_fit(const hi_spec *s, const hi_plan *p)
+{
+    for (int first = 0; first < s->layers; first += p->panel)
+        if (count_streamed(p, first, (int)less(first + (int64_t)p->panel, s->layers)) >
+            p->weight_slots)
+            return false;
+    return true;
+}
+
+static int check_layers(const hi_spec *s, const hi_plan *p, hi_error *e)
+{
+    if (want_within("panel", p->panel, 1, s->layers, e) ||
+        want("panels", p->panels, (s->layers + p->panel - 1) / p->panel, e) ||
+        want_within("resident_layers", p->resident_layers, 0, s->layers, e))
         return -1;
-    if (q->resident < 0)
-        return 0;
-    int resident = q->resident < p->tiles ? q->resident : p->tiles;
-    for (int g = 0; g < p->n_groups; g++)
-        for (int phase = 0; phase < N_PHASES; phase++)
-            if (want("resident tiles", p->group_of[g].resident[phase], resident, e))
-                return -1;
+    int streamed = s->layers - p->resident_layers;
+    int fewest = streamed < MIN_WEIGHT_SLOTS ? streamed : MIN_WEIGHT_SLOTS;
+    if (want("streamed layers", count_streamed(p, 0, s->layers), streamed, e) ||
+        want_within("weight_slots", p->weight_slots, fewest, less(streamed, MAX_WEIGHT_SLOTS), e) ||
+        want("hold", p->hold, panels_fit(s, p), e))
+        return -1;
+    if (p->panels > 1 && !p->hold)
+        return gen_fail(e, "panel = %d: the streamed layers of a panel do not fit %d weight slots",
+                        p->panel, p->weight_slots);
+    if (p->panels == 1 ? p->hidden != AT_NONE : p->hidden != AT_DEVICE && p->hidden != AT_HOST)
+        return gen_fail(e, "hidden = %d: not what %d panels need", (int)p->hidden, p->panels);
+    if (p->embed != AT_DEVICE && (p->embed != AT_HOST || s->tied))
+        return gen_fail(e, "embed = %d: is read as scores' matrix too, or is nowhere",
+                        (int)p->embed);
     return 0;
 }
 
-/* Layers in order, in each the KV heads in groups of p->group, each head once. */
-static int check_groups(const hi_spec *s, const hi_plan *p, hi_error *e)
+/* ---- bands, groups, what stays ---- */
+
+/* Layers in order, in each the KV heads in groups of the band's, each head once. */
+static int check_groups(const hi_spec *s, const hi_band *b, hi_error *e)
 {
-    int per_layer = s->kv_heads / p->group;
-    if (want("n_groups", p->n_groups, (int64_t)s->layers * per_layer, e))
+    int per_layer = s->kv_heads / b->group;
+    if (want("n_groups", b->n_groups, (int64_t)s->layers * per_layer, e))
         return -1;
-    for (int i = 0; i < p->n_groups; i++) {
-        const hi_group *g = &p->group_of[i];
+    for (int i = 0; i < b->n_groups; i++) {
+        const hi_group *g = &b->group_of[i];
         if (want("layer of a group", g->layer, i / per_layer, e) ||
-            want("heads of a group", g->n, p->group, e) ||
-            want("first head of a group", g->head, i % per_layer * p->group, e) ||
-            want_within("resident tiles in decode", g->resident[DECODE], p->offload ? 0 : p->tiles,
-                        p->tiles, e) ||
-            want_within("resident tiles in prefill", g->resident[PREFILL],
-                        p->offload ? 0 : p->tiles, g->resident[DECODE], e))
+            want("heads of a group", g->n, b->group, e) ||
+            want("first head of a group", g->head, i % per_layer * b->group, e))
             return -1;
     }
     return 0;
 }
 
+static int check_band(const hi_spec *s, const hi_plan *p, int i, hi_error *e)
+{
+    const hi_band *b = &p->band[i];
+    if (want_within("group", b->group, 1, s->kv_heads, e) ||
+        want("kv_heads / group, remainder", s->kv_heads % b->group, 0, e) ||
+        want_within("tile", b->tile, 1, INT32_MAX, e) ||
+        want_multiple("tile", b->tile, KEY_SPLIT, e) ||
+        want("group x tile", b->group * b->tile, p->band[0].group * p->band[0].tile, e))
+        return -1;
+    if (i > 0 && want_within("group", b->group, 1, b[-1].group - 1, e) != 0)
+        return -1;
+    if (b == last_band(p) ? want("upto of the last band", b->upto, p->ctx, e) != 0
+                          : want("upto", b->upto, BAND_TILES * b->tile, e) != 0 ||
+                                want_within("upto", b->upto, 1, p->ctx - 1, e) != 0)
+        return -1;
+    return check_groups(s, b, e);
+}
+
+static int check_bands(const hi_spec *s, const hi_plan *p, hi_error *e)
+{
+    if (want_within("n_bands", p->n_bands, 1, p->offload ? MAX_BANDS : 1, e) != 0)
+        return -1;
+    for (int i = 0; i < p->n_bands; i++)
+        if (check_band(s, p, i, e) != 0)
+            return -1;
+    return 0;
+}
+
+/* Whole tiles of each layer, of the context at most; all of it where nothing is streamed. */
+static int check_resident(const hi_spec *s, const hi_plan *p, hi_error *e)
+{
+    int64_t of = p->offload ? last_band(p)->tile : KEY_SPLIT, all = up_to(p->ctx, of);
+    for (int l = 0; l < s->layers; l++) {
+        int64_t in_prefill = p->resident[PREFILL][l], in_decode = p->resident[DECODE][l];
+        if (want_within("resident rows in decode", in_decode, p->offload ? 0 : all,
+                        less(all, INT32_MAX), e) ||
+            want_within("resident rows in prefill", in_prefill, p->offload ? 0 : all, in_decode,
+                        e) ||
+            want_multiple("resident rows in decode", in_decode, of, e) ||
+            want_multiple("resident rows in prefill", in_prefill, of, e))
+            return -1;
+    }
+    return 0;
+}
+
+/* ---- what the request forces ---- */
+
+static int check_forced_layers(const hi_spec *s, const hi_plan *p, hi_error *e)
+{
+    const hi_request *q = &p->req;
+    int streamed = s->layers - p->resident_layers;
+    if ((q->weights >= 0 && want("resident_layers", p->resident_layers, q->weights, e)) ||
+        (q->weight_slots > 0 &&
+         want("weight_slots", p->weight_slots, less(q->weight_slots, streamed), e)) ||
+        (q->panel > 0 && want("panel", p->panel, q->panel, e)) ||
+        (q->hidden != AT_NONE && p->panels > 1 && want("hidden", p->hidden, q->hidden, e)) ||
+        (q->embed != AT_NONE && want("embed", p->embed, q->embed, e)))
+        return -1;
+    return 0;
+}
+
+/* Resident tiles up to a full context's. */
+static int check_forced_rows(const hi_spec *s, const hi_plan *p, hi_error *e)
+{
+    int64_t tile = last_band(p)->tile, rows = mul(p->req.resident, tile);
+    if (p->req.resident < 0)
+        return 0;
+    if (!p->offload)
+        return want_within("resident rows asked for", rows, p->ctx, INT64_MAX, e);
+    for (int phase = 0; phase < N_PHASES; phase++)
+        for (int l = 0; l < s->layers; l++)
+            if (want("resident rows", p->resident[phase][l], less(rows, up_to(p->ctx, tile)), e))
+                return -1;
+    return 0;
+}
+
+static int check_request(const hi_spec *s, const hi_plan *p, hi_error *e)
+{
+    const hi_request *q = &p->req;
+    if ((q->ctx >= 0 && want("ctx", p->ctx, q->ctx > 0 ? q->ctx : s->ctx, e)) ||
+        (q->chunk > 0 && want("chunk", p->chunk, q->chunk, e)) ||
+        (q->tile > 0 && want("tile", last_band(p)->tile, q->tile, e)) ||
+        (q->group > 0 && want("group", last_band(p)->group, q->group, e)) ||
+        (q->slots > 0 && p->offload && want("slots", p->slots, q->slots, e)) ||
+        (q->bands > 0 && want_within("n_bands", p->n_bands, 1, q->bands, e)) ||
+        (q->mlp_rows > 0 && want("mlp_rows", p->mlp_rows, q->mlp_rows, e)))
+        return -1;
+    return check_forced_layers(s, p, e) != 0 ? -1 : check_forced_rows(s, p, e);
+}
+
 /* ---- arguments of steps: the range that each name in steps.def allows ---- */
 
-static int arg_limit(const hi_spec *s, const hi_plan *p, const char *name, size_t len)
+static int64_t arg_limit(const hi_spec *s, const hi_plan *p, const hi_band *b, const char *name,
+                         size_t len)
 {
+    int64_t rows = less(up_to(p->ctx, last_band(p)->tile), INT32_MAX);
     const struct {
         const char *name;
-        int limit;
+        int64_t limit;
     } limit[] = {
         { "layer", s->layers - 1 },
         { "head", s->kv_heads - 1 },
         { "n", s->kv_heads },
-        { "tiles", p->tiles },
-        { "first", p->tiles },
-        { "last", p->tiles },
-        { "group", p->n_groups - 1 },
+        { "rows", rows > p->chunk ? rows : p->chunk },
+        { "first", rows },
+        { "last", rows },
+        { "tile", b->tile },
+        { "group", b->n_groups - 1 },
         { "slot", 0 },
-        { "tile", 0 },
+        { "at", 0 },
     };
     for (size_t i = 0; i < sizeof limit / sizeof limit[0]; i++)
         if (strlen(limit[i].name) == len && memcmp(limit[i].name, name, len) == 0)
@@ -256,8 +244,8 @@ static int arg_limit(const hi_spec *s, const hi_plan *p, const char *name, size_
     return -1;
 }
 
-static int check_args(const hi_spec *s, const hi_plan *p, const hi_step *st, const char *list,
-                      int at, hi_error *e)
+static int check_args(const hi_spec *s, const hi_plan *p, const hi_band *b, const hi_step *st,
+                      hi_error *e)
 {
     static const char *const args[N_STEPS] = {
 #define S(name, args, what) args,
@@ -265,119 +253,75 @@ static int check_args(const hi_spec *s, const hi_plan *p, const hi_step *st, con
 #undef S
     };
     if ((unsigned)st->kind >= N_STEPS)
-        return gen_fail(e, "%s step %d: no such step: %d", list, at, (int)st->kind);
+        return gen_fail(e, "no such step: %d", (int)st->kind);
     const char *name = args[st->kind];
     for (int i = 0; *name != '\0'; i++) {
         size_t len = strcspn(name, " ");
-        int limit = arg_limit(s, p, name, len);
+        int64_t limit = arg_limit(s, p, b, name, len);
         if (st->arg[i] < 0 || st->arg[i] > limit) {
             char line[128];
-            step_text(p, st, line, sizeof line);
-            return gen_fail(e, "%s step %d: %s: %.*s = %d: must be within 0 and %d", list, at, line,
-                            (int)len, name, st->arg[i], limit);
+            step_text(b, st, line, sizeof line);
+            return gen_fail(e, "%s: %.*s = %d: must be within 0 and %" PRId64, line, (int)len, name,
+                            st->arg[i], limit);
         }
         name += len + strspn(name + len, " ");
     }
     return 0;
 }
 
-static int check_steps(const hi_spec *s, const hi_plan *p, hi_error *e)
+static int check_list(const hi_spec *s, const hi_plan *p, const hi_band *b, const char *where,
+                      const hi_step *list, int n, hi_error *e)
 {
-    for (int phase = 0; phase < N_PHASES; phase++)
-        for (int i = 0; i < p->n_steps[phase]; i++)
-            if (check_args(s, p, &p->steps[phase][i], phase_name[phase], i, e) != 0)
-                return -1;
-    for (int i = 0; i < p->n_enter; i++)
-        if (check_args(s, p, &p->enter[i], "enter", i, e) != 0)
-            return -1;
-    return 0;
-}
-
-/* ---- buffers ---- */
-
-static int check_size(const hi_spec *s, const hi_plan *p, hi_phase phase, int id, hi_error *e)
-{
-    const hi_buffer *b = &p->buf[phase][id];
-    place at = buffer[id].place;
-    bool absent = at == (phase == PREFILL ? PLACE_DECODE : PLACE_PREFILL);
-    bool exact = absent || id == BUF_kept || id == BUF_frames || id == BUF_slots;
-    int64_t need = absent ? 0 : count(s, p, phase, id);
-    if (exact ? b->bytes != need : b->bytes < need)
-        return gen_fail(e, "buffer %s in %s: %" PRId64 " bytes, needs %" PRId64, buffer[id].name,
-                        phase_name[phase], b->bytes, need);
-    if (b->bytes > 0 && (b->offset < 0 || b->offset % BUF_ALIGN != 0))
-        return gen_fail(e, "buffer %s in %s: offset %" PRId64 " is not a multiple of %d",
-                        buffer[id].name, phase_name[phase], b->offset, BUF_ALIGN);
-    const hi_buffer *o = &p->buf[!phase][id];
-    if (at == PLACE_KEEP && (b->bytes != o->bytes || (b->bytes > 0 && b->offset != o->offset)))
-        return gen_fail(e, "buffer %s: differs between the phases", buffer[id].name);
-    return 0;
-}
-
-static int by_offset(const void *a, const void *b)
-{
-    const hi_buffer *x = *(const hi_buffer *const *)a, *y = *(const hi_buffer *const *)b;
-    return (x->offset > y->offset) - (x->offset < y->offset);
-}
-
-/* Finds the end of the phase's last buffer; every buffer has its gap before the next one. */
-static int check_places(const hi_plan *p, hi_phase phase, int64_t *end, hi_error *e)
-{
-    const hi_buffer *order[N_BUFFERS];
-    int n = 0;
-    for (int id = 0; id < N_BUFFERS; id++)
-        if (p->buf[phase][id].bytes > 0)
-            order[n++] = &p->buf[phase][id];
-    qsort(order, (size_t)n, sizeof *order, by_offset);
-    for (int i = 0; i + 1 < n; i++)
-        if (order[i + 1]->offset < add(add(order[i]->offset, order[i]->bytes), BUF_GAP))
-            return gen_fail(e, "buffers %s and %s in %s: less than %d bytes between them",
-                            buffer[order[i] - p->buf[phase]].name,
-                            buffer[order[i + 1] - p->buf[phase]].name, phase_name[phase], BUF_GAP);
-    int64_t last = n > 0 ? add(order[n - 1]->offset, order[n - 1]->bytes) : 0;
-    *end = last > *end ? last : *end;
-    return 0;
-}
-
-static int check_buffers(const hi_spec *s, const hi_plan *p, int64_t *end, hi_error *e)
-{
-    *end = 0;
-    for (int phase = 0; phase < N_PHASES; phase++) {
-        for (int id = 0; id < N_BUFFERS; id++)
-            if (check_size(s, p, phase, id, e) != 0)
-                return -1;
-        if (check_places(p, phase, end, e) != 0)
-            return -1;
+    for (int i = 0; i < n; i++) {
+        hi_error why = { "" };
+        if (check_args(s, p, b, &list[i], &why) != 0)
+            return gen_fail(e, "%s step %d: %.900s (band of %" PRId64 " rows)", where, i, why.text,
+                            b->upto);
     }
     return 0;
 }
 
-/* The arena ends with its last buffer or that buffer's gap, and fits the budgets. */
-static int check_budgets(const hi_spec *s, const hi_plan *p, int64_t end, hi_error *e)
+/* Hidden states are looked up in the first panel, taken from the one before in others. */
+static int check_begin(const char *where, const hi_step *list, int at, bool first, hi_error *e)
 {
-    if (want_within("arena_bytes", p->arena_bytes, end, add(end, BUF_GAP + BUF_ALIGN - 1), e) ||
-        want_multiple("arena_bytes", p->arena_bytes, BUF_ALIGN, e) ||
-        want_within("reserve_bytes", p->reserve_bytes, 0, INT64_MAX, e))
+    if (list[at].kind == (first ? STEP_embed : STEP_take_hidden))
+        return 0;
+    return gen_fail(e, "%s step %d: a pass does not begin there", where, at);
+}
+
+/* Prefill's steps are cut into panels from the first one to the end. */
+static int check_begins(const hi_plan *p, const hi_band *b, hi_error *e)
+{
+    if (want("first step of the first panel", b->panel_at[0], 0, e) ||
+        want("end of the last panel", b->panel_at[p->panels], b->n_steps[PREFILL], e))
         return -1;
-    int64_t entries = (int64_t)s->layers * s->kv_heads;
-    int64_t store = p->offload ? mul(mul(entries, kv_bytes(s, p, 1)), p->ctx) : 0;
-    if (want("store_bytes", p->store_bytes, store, e))
+    for (int i = 0; i < p->panels; i++)
+        if (want_within("first step of a panel", b->panel_at[i], 0, b->panel_at[i + 1] - 1, e) ||
+            check_begin("prefill", b->steps[PREFILL], b->panel_at[i], i == 0, e))
+            return -1;
+    if (want_within("steps in decode", b->n_steps[DECODE], 1, INT32_MAX, e) != 0)
         return -1;
-    if (p->req.vram_bytes >= 0 &&
-        want_within("arena_bytes + reserve_bytes", add(p->arena_bytes, p->reserve_bytes), 0,
-                    p->req.vram_bytes, e))
-        return -1;
-    if (p->req.ram_bytes >= 0 && want_within("store_bytes", store, 0, p->req.ram_bytes, e))
-        return -1;
-    return 0;
+    return check_begin("decode", b->steps[DECODE], 0, true, e);
+}
+
+static int check_steps(const hi_spec *s, const hi_plan *p, hi_error *e)
+{
+    for (int i = 0; i < p->n_bands; i++) {
+        const hi_band *b = &p->band[i];
+        if (check_begins(p, b, e) != 0 ||
+            check_list(s, p, b, "prefill", b->steps[PREFILL], b->n_steps[PREFILL], e) != 0 ||
+            check_list(s, p, b, "decode", b->steps[DECODE], b->n_steps[DECODE], e) != 0)
+            return -1;
+    }
+    return check_list(s, p, last_band(p), "enter", p->enter, p->n_enter, e);
 }
 
 int plan_check(const hi_spec *s, const hi_plan *p, hi_error *e)
 {
-    int64_t end;
-    if (check_numbers(s, p, e) != 0 || check_groups(s, p, e) != 0 || check_request(s, p, e) != 0)
+    if (check_rows(p, e) != 0 || check_layers(s, p, e) != 0 || check_bands(s, p, e) != 0 ||
+        check_resident(s, p, e) != 0 || check_request(s, p, e) != 0)
         return -1;
-    if (check_steps(s, p, e) != 0 || check_buffers(s, p, &end, e) != 0)
+    if (check_steps(s, p, e) != 0 || check_bytes(s, p, e) != 0)
         return -1;
-    return check_budgets(s, p, end, e) != 0 ? -1 : replay_plan(s, p, e);
+    return replay_plan(s, p, e);
 }

@@ -4,6 +4,7 @@
 #include "print.h"
 
 #include <inttypes.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -14,6 +15,28 @@ static const struct {
 #include "buffers.def"
 #undef B
 };
+
+void wrap_print(text *out, int indent, const char *fmt, ...)
+{
+    char line[2048], *at = line;
+    int room = PRINT_COLUMNS;
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(line, sizeof line, fmt, ap);
+    va_end(ap);
+    while ((int)strlen(at) > room) {
+        int cut = room;
+        while (cut > 0 && at[cut] != ' ')
+            cut--;
+        if (cut == 0)                /* a word without a space: it cannot be broken */
+            break;
+        text_printf(out, "%.*s\n%*s", cut, at, indent, "");
+        at += cut + 1;
+        room = PRINT_COLUMNS - indent;
+    }
+    text_printf(out, "%s\n", at);
+}
 
 void size_text(int64_t bytes, char *out, size_t n)
 {
@@ -58,61 +81,129 @@ static void add_number(text *t, const char *flag, int64_t value, int64_t least)
         text_printf(t, " %s %" PRId64, flag, value);
 }
 
+static void add_word(text *t, const char *flag, const char *const *word, int value)
+{
+    if (value > 0)
+        text_printf(t, " %s %s", flag, word[value]);
+}
+
 void plan_command(const hi_spec *s, const hi_plan *p, char *out, size_t n)
 {
+    static const char *const GOAL[] = { "balanced", "prefill", "decode" };
+    static const char *const POLICY[] = { "auto", "standard", "chunked", "layer", "head" };
+    static const char *const PLACE[] = { "", "device", "host" };
     const hi_request *q = &p->req;
     text t = { 0 };
 
     text_printf(&t, "hi-gen %s.lua", s->name);
     add_size(&t, "--vram", q->vram_bytes);
     add_size(&t, "--ram", q->ram_bytes);
-    add_number(&t, "--ctx", q->ctx, 1);
+    if (q->ctx != 0)
+        text_printf(&t, " --ctx %" PRId64, p->ctx);
+    text_printf(&t, " --machine %s", p->machine.name);
+    add_word(&t, "--for", GOAL, q->goal);
+    add_word(&t, "--policy", POLICY, q->policy);
     add_number(&t, "--chunk", q->chunk, 1);
+    add_number(&t, "--mlp-rows", q->mlp_rows, 1);
     add_number(&t, "--tile", q->tile, 1);
     add_number(&t, "--group", q->group, 1);
+    add_number(&t, "--bands", q->bands, 1);
     add_number(&t, "--slots", q->slots, 1);
     add_number(&t, "--resident", q->resident, 0);
+    add_number(&t, "--weights", q->weights, 0);
+    add_number(&t, "--weight-slots", q->weight_slots, 1);
+    add_number(&t, "--panel", q->panel, 1);
+    add_word(&t, "--hidden", PLACE, q->hidden);
+    add_word(&t, "--embed", PLACE, q->embed);
     text_printf(&t, "%s%s", q->logits_all ? " --logits all" : "",
                 q->numerics == NUM_F32 ? " --numerics f32" : "");
     snprintf(out, n, "%s", t.failed ? "" : t.data);
     text_free(&t);
 }
 
-int64_t streamed_rows(const hi_plan *p, const hi_group *g, hi_phase phase)
+int64_t streamed_rows(const hi_plan *p, const hi_band *b, int layer, hi_phase phase)
 {
-    int64_t complete = (p->ctx - 1) / KEY_SPLIT * KEY_SPLIT;
-    int64_t rows = complete - g->resident[phase] * p->tile;
+    int64_t rows = (b->upto - 1) / KEY_SPLIT * KEY_SPLIT - p->resident[phase][layer];
 
     return p->offload && rows > 0 ? rows : 0;
 }
 
-static void print_decisions(const hi_spec *s, const hi_plan *p, text *out)
+/* What a pass at the full context copies to the device. */
+static int64_t pass_bytes(const hi_spec *s, const hi_plan *p, hi_phase phase)
+{
+    int64_t bytes = 0;
+
+    for (int l = 0; l < s->layers; l++) {
+        bytes += streamed_rows(p, &p->band[p->n_bands - 1], l, phase) * s->kv_heads * kv_row_bytes(s, p->elt);
+        if (p->streamed[l] && !(phase == PREFILL && p->hold))
+            bytes += layer_weight_bytes(s, p->elt);
+    }
+    return bytes;
+}
+
+static void print_residency(const hi_spec *s, const hi_plan *p, text *out)
 {
     char size[32];
 
-    text_printf(out, "%s: %d layers, %d KV heads, context %" PRId64 " tokens, %s\n", s->name, s->layers,
-                s->kv_heads, p->ctx, p->req.numerics == NUM_F32 ? "f32" : "bf16");
-    if (!p->offload) {
-        text_printf(out, "everything is resident: no host store, nothing is copied\n");
-        text_printf(out, "prefill in chunks of %" PRId64 " tokens\n", p->chunk);
-        return;
-    }
-    text_printf(out, "%d KV heads move together, tiles of %" PRId64 " tokens, %d slots, chunks of %" PRId64
-                     " tokens\n",
-                p->group, p->tile, p->slots, p->chunk);
     for (int phase = PREFILL; phase <= DECODE; phase++) {
-        int64_t least = p->tiles, most = 0, bytes = 0;
-        for (int g = 0; g < p->n_groups; g++) {
-            const hi_group *gr = &p->group_of[g];
-            least = gr->resident[phase] < least ? gr->resident[phase] : least;
-            most = gr->resident[phase] > most ? gr->resident[phase] : most;
-            bytes += streamed_rows(p, gr, phase) * gr->n * kv_row_bytes(s, p->elt);
+        int64_t least = p->ctx, most = 0;
+        for (int l = 0; l < s->layers; l++) {
+            least = p->resident[phase][l] < least ? p->resident[phase][l] : least;
+            most = p->resident[phase][l] > most ? p->resident[phase][l] : most;
         }
-        mib_text(bytes, size, sizeof size);
-        text_printf(out, "%s: %" PRId64 "-%" PRId64 " of %d tiles per KV head resident; a pass at full "
-                         "context copies %s\n",
-                    phase == PREFILL ? "prefill" : "decode", least, most, p->tiles, size);
+        mib_text(pass_bytes(s, p, phase), size, sizeof size);
+        wrap_print(out, 4, "%s: %" PRId64 "-%" PRId64 " of %" PRId64 " rows per KV head resident; a full pass "
+                   "copies %s", phase == PREFILL ? "prefill" : "decode", least,
+                   most > p->ctx ? p->ctx : most, p->ctx, size);
     }
+}
+
+static void print_prefill(const hi_plan *p, text *out)
+{
+    char panels[96] = "";
+
+    if (p->panels > 1)
+        snprintf(panels, sizeof panels, ", %d panels of %d layers; hidden states wait on the %s", p->panels,
+                 p->panel, p->hidden == AT_HOST ? "host" : "device");
+    text_printf(out, "prefill in chunks of %" PRId64 " tokens%s\n", p->chunk, panels);
+}
+
+static void print_decisions(const hi_spec *s, const hi_plan *p, text *out)
+{
+    wrap_print(out, 4, "%s: %d layers, %d KV heads, context %" PRId64 " tokens, %s; planned for %s", s->name,
+               s->layers, s->kv_heads, p->ctx, p->req.numerics == NUM_F32 ? "f32" : "bf16", p->machine.name);
+    if (p->weight_slots > 0)
+        text_printf(out, "weights of %d layers are resident, of %d they come through a ring of %d slots\n",
+                    p->resident_layers, s->layers - p->resident_layers, p->weight_slots);
+    print_prefill(p, out);
+    if (!p->offload)
+        text_printf(out, "keys and values are all resident: no host store\n");
+    for (int i = 0; i < p->n_bands && p->offload; i++)
+        wrap_print(out, 4, "up to %" PRId64 " tokens: %d KV heads move together, tiles of %" PRId64
+                   " tokens, %d slots", p->band[i].upto, p->band[i].group, p->band[i].tile, p->slots);
+    if (p->offload)
+        print_residency(s, p, out);
+}
+
+static void print_host(const hi_plan *p, text *out)
+{
+    static const char *const NAME[] = {
+#define H(name, what) #name,
+#include "hosts.def"
+#undef H
+    };
+    static const char *const WHAT[] = {
+#define H(name, what) what,
+#include "hosts.def"
+#undef H
+    };
+    char size[32];
+
+    for (int id = 0; id < N_HOSTS; id++)
+        if (p->host[id].bytes > 0)
+            text_printf(out, "host %-9s %14" PRId64 "  %s\n", NAME[id], p->host[id].bytes, WHAT[id]);
+    mib_text(p->host_bytes, size, sizeof size);
+    text_printf(out, "host    %15" PRId64 "  = %s in all\n", p->host_bytes, size);
 }
 
 void plan_print(const hi_spec *s, const hi_plan *p, text *out)
@@ -132,6 +223,5 @@ void plan_print(const hi_spec *s, const hi_plan *p, text *out)
     if (p->req.vram_bytes >= 0)
         text_printf(out, "budget  %15" PRId64 "  of it %" PRId64 " for the driver\n", p->req.vram_bytes,
                     p->reserve_bytes);
-    mib_text(p->store_bytes, size, sizeof size);
-    text_printf(out, "host    %15" PRId64 "  = %s of KV store\n", p->store_bytes, size);
+    print_host(p, out);
 }

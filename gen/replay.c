@@ -1,700 +1,328 @@
 /*
 ** replay.c - runs a plan's steps on a model of the machine and finds hazards.
 **
-** The model holds no numbers, only which rows of which entries each buffer holds. Rows come
-** in ascending order, so an interval says it; all heads of a layer are appended together,
-** and all heads of a group are copied together, so a layer's or a group's state is enough.
-** What the runtime does by itself is modelled as it stands there: the ring's cursor, the
-** copy stream's order, and the stores a copy from the host store waits for. The change from
-** prefill to decode drains both streams; the change back does not wait for stores.
+** Prompts go panel by panel, in each chunk by chunk; tokens one at a time. The change from prefill
+** to decode drains both streams; the change back does not wait for stores. What a step does:
+** replay_step.c, replay_attend.c; the rings: replay_ring.c; what is run: replay_scenario.c.
 */
-#include "replay.h"
-
 #include <stdarg.h>
 #include <stdio.h>
-#include <string.h>
 
-#define ROWS "rows [%lld, %lld)"
+#include "replay_machine.h"
 
-typedef long long ll;
-
-/* What the device and the host store hold of one layer, the same for all its heads. */
-typedef struct layer_rows {
-    int64_t stored;           /* rows [0, stored) are in the host store or on their way */
-    int64_t kept;             /* rows [0, kept) were appended to the kept tiles they fall in */
-    int64_t tail_lo, tail_hi; /* rows in 'tails' */
-} layer_rows;
-
-/* What the decode-only frames hold of one group. */
-typedef struct frame_rows {
-    int64_t lo, hi;
-    bool settled;
-} frame_rows;
-
-typedef struct slot_rows {
-    int group, tile;
-    int64_t hi;    /* rows [tile * T, hi) */
-    bool for_next; /* fetched for the pass after this one */
-    bool awaited, read;
-} slot_rows;
-
-typedef struct machine {
-    const hi_spec *s;
-    const hi_plan *p;
-    hi_error *e;
-    int *group_at;     /* (layers, kv_heads) the group that starts there, or -1 */
-    layer_rows *layer; /* (layers) */
-    frame_rows *frame; /* (n_groups) */
-    bool *closed;      /* (per_layer) the current layer's closed groups */
-    int per_layer;     /* groups of a layer; they stand together in group_of */
-
-    hi_phase phase;
-    int64_t len;  /* tokens in the context before the pass */
-    bool storing; /* a store may still read 'window' or 'tails' */
-
-    int64_t n, a; /* the pass: rows [len, len + n); rows [0, a) are whole splits */
-    int tiles;
-    bool scored;
-    int x_layer;       /* 'x' is the input of this layer; -1: garbage */
-    int qkv_layer;     /* 'qkv' and the appended rows are this layer's; -1: none */
-    int window_layer;  /* 'window' holds this layer's rows [a, len + n); -1: garbage */
-    int open;          /* the group in 'carry', or -1 */
-    bool touched;      /* attention over the open group has begun */
-    int64_t carry_end; /* keys [0, carry_end) are in 'carry' */
-    int n_closed;      /* KV heads closed in the current layer */
-
-    slot_rows ring[MAX_SLOTS];
-    int64_t issued, released;  /* fetches; the ring's slot is their number mod slots */
-    bool ahead;                /* the cursor walks the next pass's groups */
-    int next_group, next_tile; /* the cursor; next_tile -1: the group's first streamed tile */
-
-    const char *where;
-    const hi_step *list; /* (n_list) */
-    int n_list, at;
-    int loop; /* the each_tile around 'at', or -1 */
-    int t;
-} machine;
-
-static int64_t least(int64_t a, int64_t b)
+int hazard(machine *m, const char *fmt, ...)
 {
-    return a < b ? a : b;
-}
-
-static int64_t most(int64_t a, int64_t b)
-{
-    return a > b ? a : b;
-}
-
-static int64_t split_floor(int64_t rows)
-{
-    return rows / KEY_SPLIT * KEY_SPLIT;
-}
-
-/* The first row behind tile t where rows [0, end) exist. */
-static int64_t tile_end(const machine *m, int t, int64_t end)
-{
-    return least((t + (int64_t)1) * m->p->tile, end);
-}
-
-__attribute__((format(printf, 2, 3))) static int hazard(machine *m, const char *fmt, ...)
-{
-    char why[384], step[128] = "end of the list", tile[32] = "";
+    char why[384], step[128] = "end of the list", more[96] = "";
+    size_t n = 0;
     va_list ap;
     va_start(ap, fmt);
     vsnprintf(why, sizeof why, fmt, ap);
     va_end(ap);
-    if (m->at < m->n_list)
-        step_text(m->p, &m->list[m->at], step, sizeof step);
+    if (m->at < m->list_end)
+        step_text(m->now.band, &m->list[m->at], step, sizeof step);
+    if (m->p->n_bands > 1)
+        n += (size_t)snprintf(more, sizeof more, ", band %d", (int)(m->now.band - m->p->band));
+    if (m->p->panels > 1)
+        n += (size_t)snprintf(more + n, sizeof more - n, ", panel %d", m->now.panel);
     if (m->loop >= 0)
-        snprintf(tile, sizeof tile, ", t = %d", m->t);
+        snprintf(more + n, sizeof more - n, ", t = %lld", (ll)m->t);
     return gen_fail(m->e, "%s step %d: %s: %s (pass of " ROWS "%s)", m->where, m->at, step, why,
-                    (ll)m->len, (ll)(m->len + m->n), tile);
+                    (ll)m->now.pos, (ll)(m->now.pos + m->now.n), more);
 }
 
-/* The group a step's arguments "layer head n" name, or -1 with the error written. */
-static int named_group(machine *m, const hi_step *st)
+/* ---- the log ---- */
+
+static void log_number(machine *m, int64_t n)
 {
-    int g = m->group_at[st->arg[0] * m->s->kv_heads + st->arg[1]];
-    if (g >= 0 && m->p->group_of[g].n == st->arg[2])
-        return g;
-    hazard(m, "layer %d has no group of heads %d to %d", st->arg[0], st->arg[1],
-           st->arg[1] + st->arg[2] - 1);
-    return -1;
+    m->log->digest = (m->log->digest ^ (uint64_t)n) * 0x100000001b3u;
 }
 
-/* ---- the ring ---- */
-
-static void ring_reset(machine *m)
+void log_state(machine *m)
 {
-    m->issued = m->released = 0;
-    m->ahead = false;
-    m->next_group = 0;
-    m->next_tile = -1;
-}
-
-static slot_rows *ring_slot(machine *m)
-{
-    return &m->ring[m->released % m->p->slots];
-}
-
-/* Moves the cursor to a tile it may fetch: of the next pass only groups of layers below
-   'limit', whose rows of this pass have been stored. */
-static bool cursor_find(machine *m, int limit)
-{
-    for (;;) {
-        if (m->next_group == m->p->n_groups) {
-            if (m->ahead)
-                return false;
-            m->ahead = true;
-            m->next_group = 0;
-            m->next_tile = -1;
-        }
-        const hi_group *g = &m->p->group_of[m->next_group];
-        if (m->ahead && g->layer >= limit)
-            return false;
-        int64_t a = m->ahead ? split_floor(m->len + m->n) : m->a;
-        if (m->next_tile < 0)
-            m->next_tile = g->resident[m->phase];
-        if (m->next_tile * m->p->tile < a)
-            return true;
-        m->next_group++;
-        m->next_tile = -1;
+    if (m->log == NULL)
+        return;
+    const int64_t number[] = { m->issued,    m->released, m->ahead,     m->next_group, m->next_row,
+                               m->carry_end, m->n_closed, m->open,      m->touched,    m->t,
+                               m->at,        m->w_issued, m->w_released };
+    for (size_t i = 0; i < sizeof number / sizeof number[0]; i++)
+        log_number(m, number[i]);
+    for (int64_t i = m->released; i < m->issued; i++) {
+        const slot_rows *k = ring_slot(m, i);
+        log_number(m, k->group);
+        log_number(m, k->at);
+        log_number(m, k->hi);
+        log_number(m, k->for_next + 2 * k->awaited + 4 * k->read);
     }
 }
 
-/* Issues fetches while there is room. */
-static int ring_fill(machine *m, int limit)
-{
-    while (m->issued - m->released < m->p->slots && cursor_find(m, limit)) {
-        const hi_group *g = &m->p->group_of[m->next_group];
-        int64_t a = m->ahead ? split_floor(m->len + m->n) : m->a;
-        int64_t hi = tile_end(m, m->next_tile, a);
-        int64_t stored = m->layer[g->layer].stored;
-        if (hi > stored)
-            return hazard(m, "fetches layer %d heads %d+%d up to row %lld, the store has %lld",
-                          g->layer, g->head, g->n, (ll)hi, (ll)stored);
-        m->ring[m->issued++ % m->p->slots] = (slot_rows){
-            .group = m->next_group,
-            .tile = m->next_tile,
-            .hi = hi,
-            .for_next = m->ahead,
-        };
-        m->next_tile++;
-    }
-    return 0;
-}
-
-/* ---- one function per kind of step; 0 or -1 ---- */
-
-static int do_embed(machine *m, const hi_step *st)
-{
-    (void)st;
-    if (m->list == m->p->enter || m->at != 0)
-        return hazard(m, "begins a pass, so it is the first step");
-    m->x_layer = 0;
-    return ring_fill(m, -1);
-}
-
-static int do_await_store(machine *m, const hi_step *st)
-{
-    (void)st;
-    if (!m->p->offload)
-        return hazard(m, "this plan has no host store");
-    m->storing = false;
-    return 0;
-}
-
-/* Rows go to the window and the tails; the window begins with rows that the tails hold. */
-static int append_rows(machine *m, int l)
-{
-    layer_rows *y = &m->layer[l];
-    int64_t end = m->len + m->n;
-    if (m->storing)
-        return hazard(m, "overwrites rows that a store may still read");
-    if (m->phase == DECODE) {
-        y->tail_lo = most(y->tail_hi == m->len ? y->tail_lo : m->len, end - 2 * KEY_SPLIT);
-        y->tail_hi = end;
-        return 0;
-    }
-    if (m->a < m->len && (y->tail_lo > m->a || y->tail_hi < m->len))
-        return hazard(m, "needs " ROWS " of 'tails', which has " ROWS, (ll)m->a, (ll)m->len,
-                      (ll)y->tail_lo, (ll)y->tail_hi);
-    m->window_layer = l;
-    y->tail_lo = split_floor(end);
-    y->tail_hi = end;
-    return 0;
-}
-
-/* In decode, a row may fall in a frame, which then must reach up to it. */
-static void append_frames(machine *m, int l)
-{
-    for (int g = l * m->per_layer; g < (l + 1) * m->per_layer; g++) {
-        const hi_group *gr = &m->p->group_of[g];
-        frame_rows *f = &m->frame[g];
-        int64_t lo = gr->resident[PREFILL] * m->p->tile, hi = gr->resident[DECODE] * m->p->tile;
-        if (m->len < lo || m->len >= hi)
-            continue;
-        if (f->lo == f->hi || f->hi != m->len)
-            f->lo = m->len;
-        f->hi = m->len + m->n;
-    }
-}
-
-static int do_norm_qkv(machine *m, const hi_step *st)
-{
-    int l = st->arg[0];
-    if (m->x_layer != l)
-        return hazard(m, "'x' is not the input of layer %d (it is of %d)", l, m->x_layer);
-    if (m->qkv_layer == l)
-        return hazard(m, "the rows of layer %d were appended already", l);
-    if (m->p->offload && append_rows(m, l) != 0)
-        return -1;
-    if (m->layer[l].kept == m->len)
-        m->layer[l].kept = m->len + m->n;
-    if (m->phase == DECODE)
-        append_frames(m, l);
-    m->qkv_layer = l;
-    m->n_closed = 0;
-    memset(m->closed, 0, (size_t)m->per_layer * sizeof *m->closed);
-    return 0;
-}
-
-/* Are the rows from the last whole split on in the window or the tails? */
-static bool newest_in_place(const machine *m, int l)
-{
-    const layer_rows *y = &m->layer[l];
-    if (m->phase == PREFILL)
-        return m->window_layer == l;
-    return y->tail_lo <= m->a && y->tail_hi == m->len + m->n;
-}
-
-static int do_store(machine *m, const hi_step *st)
-{
-    int l = st->arg[0];
-    if (!m->p->offload)
-        return hazard(m, "this plan has no host store");
-    if (m->qkv_layer != l || !newest_in_place(m, l))
-        return hazard(m, "the rows of layer %d are not on the device", l);
-    if (m->layer[l].stored != m->len)
-        return hazard(m, "the store has rows [0, %lld) already", (ll)m->layer[l].stored);
-    m->layer[l].stored = m->len + m->n;
-    m->storing = true;
-    return 0;
-}
-
-static int do_open_heads(machine *m, const hi_step *st)
-{
-    int g = named_group(m, st);
-    if (g < 0)
-        return -1;
-    if (m->open >= 0)
-        return hazard(m, "'carry' is in use");
-    if (m->qkv_layer != st->arg[0])
-        return hazard(m, "'qkv' is not of layer %d", st->arg[0]);
-    if (m->closed[g % m->per_layer])
-        return hazard(m, "these heads are closed already");
-    m->open = g;
-    m->touched = false;
-    m->carry_end = 0;
-    return 0;
-}
-
-/* The open group, if the step names it, or -1 with the error written. */
-static int open_group(machine *m, const hi_step *st)
-{
-    int g = named_group(m, st);
-    if (g >= 0 && g != m->open) {
-        hazard(m, "these heads are not open");
-        return -1;
-    }
-    return g;
-}
-
-/* Adds keys [lo, hi) to 'carry'. */
-static int add_keys(machine *m, int64_t lo, int64_t hi)
-{
-    if (m->carry_end != lo)
-        return hazard(m, "keys [%lld, %lld) follow keys [0, %lld)", (ll)lo, (ll)hi,
-                      (ll)m->carry_end);
-    m->carry_end = hi;
-    m->touched = true;
-    return 0;
-}
-
-static int do_attend_resident(machine *m, const hi_step *st)
-{
-    int g = open_group(m, st);
-    if (g < 0)
-        return -1;
-    const hi_group *gr = &m->p->group_of[g];
-    if (st->arg[3] != gr->resident[m->phase])
-        return hazard(m, "the group has %d tiles on the device", gr->resident[m->phase]);
-    if (m->touched)
-        return hazard(m, "attention over these heads has begun already");
-    int64_t end = least(st->arg[3] * m->p->tile, m->p->offload ? m->a : m->len + m->n);
-    int64_t kept = least(end, gr->resident[PREFILL] * m->p->tile);
-    int64_t has = m->layer[gr->layer].kept;
-    if (has < kept)
-        return hazard(m, "'kept' has rows [0, %lld), needs %lld", (ll)has, (ll)kept);
-    if (kept < end && (m->frame[g].lo > kept || m->frame[g].hi < end))
-        return hazard(m, "'frames' has " ROWS ", needs " ROWS, (ll)m->frame[g].lo,
-                      (ll)m->frame[g].hi, (ll)kept, (ll)end);
-    return add_keys(m, 0, end);
-}
-
-static int do_each_tile(machine *m, const hi_step *st)
-{
-    if (!m->p->offload)
-        return hazard(m, "nothing is streamed in this plan");
-    if (m->loop >= 0)
-        return hazard(m, "a loop over tiles inside another");
-    if (m->open < 0)
-        return hazard(m, "no heads are open");
-    if (st->arg[0] != m->p->group_of[m->open].resident[m->phase])
-        return hazard(m, "the group has %d tiles on the device",
-                      m->p->group_of[m->open].resident[m->phase]);
-    int end = m->at + 1;
-    while (end < m->n_list && m->list[end].kind != STEP_end_tiles)
-        end++;
-    if (end == m->n_list)
-        return hazard(m, "the loop has no end");
-    m->t = st->arg[0];
-    if (m->t < m->tiles)
-        m->loop = m->at;
-    else
-        m->at = end;
-    return 0;
-}
-
-static int do_end_tiles(machine *m, const hi_step *st)
-{
-    (void)st;
-    if (m->loop < 0)
-        return hazard(m, "ends no loop");
-    if (++m->t < m->tiles)
-        m->at = m->loop;
-    else
-        m->loop = -1;
-    return 0;
-}
-
-/* The filled current slot, or NULL with the error written. */
-static slot_rows *current_slot(machine *m)
-{
-    if (m->loop < 0)
-        hazard(m, "is outside a loop over tiles");
-    else if (m->issued == m->released)
-        hazard(m, "no copy into the slot was started");
-    else
-        return ring_slot(m);
-    return NULL;
-}
-
-static int do_await(machine *m, const hi_step *st)
-{
-    (void)st;
-    slot_rows *k = current_slot(m);
-    if (k == NULL)
-        return -1;
-    k->awaited = true;
-    return 0;
-}
-
-static int do_attend(machine *m, const hi_step *st)
-{
-    slot_rows *k = current_slot(m);
-    int g = k == NULL ? -1 : open_group(m, st);
-    if (g < 0)
-        return -1;
-    if (!k->awaited)
-        return hazard(m, "the slot is read before its copy has ended");
-    int64_t hi = tile_end(m, m->t, m->a);
-    if (k->for_next || k->group != g || k->tile != m->t || k->hi < hi) {
-        const hi_group *h = &m->p->group_of[k->group];
-        return hazard(m, "the slot holds tile %d of layer %d heads %d+%d up to row %lld%s", k->tile,
-                      h->layer, h->head, h->n, (ll)k->hi, k->for_next ? ", for the next pass" : "");
-    }
-    k->read = true;
-    return add_keys(m, m->t * m->p->tile, hi);
-}
-
-static int do_refill(machine *m, const hi_step *st)
-{
-    slot_rows *k = current_slot(m);
-    if (k == NULL)
-        return -1;
-    if (!k->read)
-        return hazard(m, "the slot is released before it is read");
-    if (k->group != st->arg[1])
-        return hazard(m, "the slot is of group %d", k->group);
-    m->released++;
-    return ring_fill(m, m->p->group_of[st->arg[1]].layer);
-}
-
-static int do_attend_newest(machine *m, const hi_step *st)
-{
-    if (!m->p->offload)
-        return hazard(m, "this plan has no 'window' and no 'tails'");
-    if (open_group(m, st) < 0)
-        return -1;
-    if (!newest_in_place(m, st->arg[0]))
-        return hazard(m, ROWS " of layer %d are not on the device", (ll)m->a, (ll)(m->len + m->n),
-                      st->arg[0]);
-    return add_keys(m, m->a, m->len + m->n);
-}
-
-static int do_close_heads(machine *m, const hi_step *st)
-{
-    int g = open_group(m, st);
-    if (g < 0)
-        return -1;
-    if (m->carry_end != m->len + m->n)
-        return hazard(m, "'carry' has keys [0, %lld) of %lld", (ll)m->carry_end,
-                      (ll)(m->len + m->n));
-    m->closed[g % m->per_layer] = true;
-    m->n_closed += st->arg[2];
-    m->open = -1;
-    return 0;
-}
-
-static int do_out_mlp(machine *m, const hi_step *st)
-{
-    int l = st->arg[0];
-    if (m->x_layer != l || m->qkv_layer != l)
-        return hazard(m, "'x' and 'o' are not of layer %d", l);
-    if (m->n_closed != m->s->kv_heads)
-        return hazard(m, "'o' has %d of %d KV heads", m->n_closed, m->s->kv_heads);
-    m->x_layer = l + 1;
-    m->qkv_layer = -1;
-    return 0;
-}
-
-static int do_logits(machine *m, const hi_step *st)
-{
-    (void)st;
-    if (m->x_layer != m->s->layers)
-        return hazard(m, "'x' is the input of layer %d of %d", m->x_layer, m->s->layers);
-    if (m->scored)
-        return hazard(m, "scores of this pass exist already");
-    m->scored = true;
-    return 0;
-}
-
-static int do_settle(machine *m, const hi_step *st)
-{
-    int g = named_group(m, st);
-    if (g < 0)
-        return -1;
-    if (m->list != m->p->enter)
-        return hazard(m, "belongs into the change from prefill to decode");
-    const hi_group *gr = &m->p->group_of[g];
-    if (st->arg[3] != gr->resident[PREFILL] || st->arg[4] != gr->resident[DECODE])
-        return hazard(m, "the group's frames are tiles [%d, %d)", gr->resident[PREFILL],
-                      gr->resident[DECODE]);
-    if (!m->p->offload || m->frame[g].settled)
-        return hazard(m, "these frames are not to be filled");
-    m->frame[g].settled = true;
-    m->frame[g].lo = least(st->arg[3] * m->p->tile, m->layer[gr->layer].stored);
-    m->frame[g].hi = least(st->arg[4] * m->p->tile, m->layer[gr->layer].stored);
-    return 0;
-}
+/* ---- lists of steps ---- */
 
 static int (*const run_step[N_STEPS])(machine *m, const hi_step *st) = {
-#define S(name, args, what) do_##name,
+#define S(name, args, what) replay_##name,
 #include "steps.def"
 #undef S
 };
 
-static int run_list(machine *m, const char *where, const hi_step *list, int n)
+static int run_list(machine *m, const char *where, const hi_step *list, int at, int end)
 {
+    bool enter = list == m->p->enter;
     m->where = where;
     m->list = list;
-    m->n_list = n;
+    m->list_at = at;
+    m->list_end = end;
     m->loop = -1;
-    for (m->at = 0; m->at < n; m->at++)
+    m->in_last = false;
+    for (m->at = at; m->at < end; m->at++) {
+        if (m->log != NULL)
+            m->log->steps++;
+        if ((list[m->at].kind == STEP_settle) != enter)
+            return hazard(m, "belongs into %s", enter ? "a pass" : "the change to decode");
         if (run_step[list[m->at].kind](m, &list[m->at]) != 0)
             return -1;
-    return m->loop >= 0 ? hazard(m, "the loop has no end") : 0;
+    }
+    return m->loop >= 0 || m->in_last ? hazard(m, "a loop or block has no end") : 0;
 }
 
 /* ---- passes ---- */
 
+bool is_cut(const machine *m)
+{
+    return m->phase == PREFILL && !m->p->req.logits_all;
+}
+
+static pass pass_of_rows(const machine *m, int panel, int64_t pos, int64_t n)
+{
+    pass q = { .panel = panel, .pos = pos, .n = n, .complete = split_floor(pos), .last = true };
+    q.band = m->p->band;
+    while (q.band->upto < q.complete)
+        q.band++;
+    q.layer_hi = m->s->layers;
+    return q;
+}
+
+/* Groups of the pass's layers; the last layer has none where it does not go on. */
+static void pass_groups(const machine *m, pass *q)
+{
+    int per_layer = m->s->kv_heads / q->band->group;
+    bool without = q->layer_hi == m->s->layers && is_cut(m) && !q->last;
+    q->group_lo = q->layer_lo * per_layer;
+    q->group_hi = (q->layer_hi - without) * per_layer;
+}
+
+static pass pass_of_chunk(const machine *m, int panel, int chunk)
+{
+    int64_t first = chunk * m->p->chunk, n = least(m->p->chunk, m->prompt - first);
+    pass q = pass_of_rows(m, panel, m->len + first, n);
+    q.chunk = chunk;
+    q.last = chunk == m->chunks - 1;
+    q.layer_lo = panel * m->p->panel;
+    q.layer_hi = (int)least(q.layer_lo + (int64_t)m->p->panel, m->s->layers);
+    pass_groups(m, &q);
+    return q;
+}
+
+static pass pass_of_token(const machine *m, int64_t pos)
+{
+    pass q = pass_of_rows(m, 0, pos, 1);
+    pass_groups(m, &q);
+    return q;
+}
+
+/* Where the pass's hidden states are. */
+static x_rows *x_of_pass(machine *m)
+{
+    int number = m->now.panel * m->chunks + m->now.chunk;
+    if (m->phase == DECODE || m->p->hidden == AT_NONE)
+        return &m->x_of[0];
+    if (m->p->hidden == AT_DEVICE)
+        return &m->x_of[m->now.chunk];
+    return &m->x_of[m->chunks > 1 ? number & 1 : 0];
+}
+
+/* Weights that the pass has to release. */
+static int due_weights(const machine *m)
+{
+    int n = 0;
+    if (m->phase == PREFILL && m->p->hold && !m->now.last)
+        return 0;
+    for (int l = m->now.layer_lo; l < m->now.layer_hi; l++)
+        n += m->cycle_of[l] >= 0;
+    return n;
+}
+
 /* Everything a pass owes the next one. */
 static int pass_end(machine *m)
 {
-    if (!m->scored)
+    bool last_panel = m->now.layer_hi == m->s->layers;
+    if (m->done_layer != m->now.layer_hi - 1)
+        return hazard(m, "layer %d is not through", m->done_layer + 1);
+    if (m->scored != last_panel)
         return hazard(m, "no scores");
-    for (int l = 0; m->p->offload && l < m->s->layers; l++)
-        if (m->layer[l].stored != m->len + m->n)
+    if (m->sent != (!last_panel && m->p->hidden == AT_HOST))
+        return hazard(m, "the hidden states stay on the device");
+    for (int l = m->now.layer_lo; m->p->offload && l < m->now.layer_hi; l++)
+        if (m->layer[l].stored != m->now.pos + m->now.n)
             return hazard(m, "layer %d was not stored", l);
-    for (int64_t i = m->released; i < m->issued; i++)
-        if (!m->ring[i % m->p->slots].for_next)
-            return hazard(m, "the ring still holds tiles of this pass");
-    if (m->p->offload && cursor_find(m, -1))
-        return hazard(m, "tile %d of group %d was not fetched", m->next_tile, m->next_group);
+    if (m->n_released != due_weights(m))
+        return hazard(m, "%d of %d layers' weights are released", m->n_released, due_weights(m));
+    return ring_done(m);
+}
+
+/* Runs 'now'. */
+static int pass_run(machine *m)
+{
+    const hi_band *b = m->now.band;
+    bool prefill = m->phase == PREFILL;
+    m->scored = m->sent = false;
+    m->storing = true; /* of the pass before, or of the chat turn before */
+    m->qkv_layer = m->window_layer = m->open = -1;
+    m->done_layer = m->now.layer_lo - 1;
+    m->n_released = 0;
+    m->x = x_of_pass(m);
+    if (m->now.panel == 0)
+        m->x->layer = -1;
+    ring_turn(m);
+    if (run_list(m, prefill ? "prefill" : "decode", b->steps[m->phase],
+                 prefill ? b->panel_at[m->now.panel] : 0,
+                 prefill ? b->panel_at[m->now.panel + 1] : b->n_steps[DECODE]) != 0 ||
+        pass_end(m) != 0)
+        return -1;
+    if (m->log != NULL)
+        m->log->passes++;
+    log_state(m);
     return 0;
 }
 
-static int pass_run(machine *m, int64_t n)
+/* ---- prompts and tokens ---- */
+
+static int run_chunk(machine *m, int panel, int chunk)
 {
-    int64_t T = m->p->tile;
-    m->n = n;
-    m->a = split_floor(m->len);
-    m->tiles = (int)((m->a + T - 1) / T);
-    m->scored = false;
-    m->x_layer = m->qkv_layer = m->window_layer = m->open = -1;
-    if (run_list(m, m->phase == PREFILL ? "prefill" : "decode", m->p->steps[m->phase],
-                 m->p->n_steps[m->phase]) != 0 ||
-        pass_end(m) != 0)
-        return -1;
-    for (int64_t i = m->released; i < m->issued; i++)
-        m->ring[i % m->p->slots].for_next = false;
-    m->ahead = false;
+    m->now = pass_of_chunk(m, panel, chunk);
+    m->has_next = true;
+    if (chunk + 1 < m->chunks)
+        m->next = pass_of_chunk(m, panel, chunk + 1);
+    else if (panel + 1 < m->p->panels)
+        m->next = pass_of_chunk(m, panel + 1, 0);
+    else
+        m->has_next = false;
+    return pass_run(m);
+}
+
+int run_prompt(machine *m, int64_t n)
+{
+    m->prompt = n;
+    m->chunks = (int)((n + m->p->chunk - 1) / m->p->chunk);
+    for (int i = 0; i < REPLAY_CHUNKS; i++) {
+        m->x_of[i] = (x_rows){ .layer = -1 };
+        m->host_layer[i] = -1;
+    }
+    for (int panel = 0; panel < m->p->panels; panel++)
+        for (int chunk = 0; chunk < m->chunks; chunk++)
+            if (run_chunk(m, panel, chunk) != 0)
+                return -1;
     m->len += n;
     return 0;
 }
 
 /* A change of phase: buffers are placed anew, what the ring fetched ahead is dropped. */
-static void phase_begin(machine *m, hi_phase phase)
+void begin_phase(machine *m, hi_phase phase)
 {
     m->phase = phase;
-    m->n = 0;
-    m->x_layer = m->qkv_layer = m->window_layer = m->open = -1;
+    m->now = pass_of_rows(m, 0, m->len, 0);
+    m->qkv_layer = m->window_layer = m->open = m->done_layer = -1;
+    m->x_of[0] = (x_rows){ .layer = -1 };
     ring_reset(m);
-    memset(m->frame, 0, (size_t)m->p->n_groups * sizeof *m->frame);
+    for (int l = 0; l < m->s->layers; l++) {
+        m->layer[l].frame_lo = m->layer[l].frame_hi = 0;
+        m->layer[l].settled = false;
+    }
 }
 
-static int decode_begin(machine *m)
+static int enter_decode(machine *m)
 {
-    phase_begin(m, DECODE);
-    m->storing = false;
-    if (run_list(m, "enter", m->p->enter, m->p->n_enter) != 0)
+    begin_phase(m, DECODE);
+    if (run_list(m, "enter", m->p->enter, 0, m->p->n_enter) != 0)
         return -1;
-    for (int g = 0; g < m->p->n_groups; g++) {
-        const hi_group *gr = &m->p->group_of[g];
-        if (gr->resident[DECODE] > gr->resident[PREFILL] && !m->frame[g].settled)
-            return hazard(m, "the frames of layer %d heads %d+%d are not filled", gr->layer,
-                          gr->head, gr->n);
-    }
+    for (int l = 0; l < m->s->layers; l++)
+        if (m->p->resident[DECODE][l] > m->p->resident[PREFILL][l] && !m->layer[l].settled)
+            return hazard(m, "the frames of layer %d are not filled", l);
     return 0;
 }
 
-/* Prefills up to row 'end' in chunks. */
-static int prefill_to(machine *m, int64_t end)
-{
-    int rc = 0;
-    while (rc == 0 && m->len < end)
-        rc = pass_run(m, least(end - m->len, m->p->rows[PREFILL]));
-    return rc;
-}
-
-/* Decodes n tokens, fewer where the context ends. */
-static int decode_some(machine *m, int n)
+int run_tokens(machine *m, int n)
 {
     if (m->len == m->p->ctx)
         return 0;
-    if (decode_begin(m) != 0)
+    if (enter_decode(m) != 0)
         return -1;
-    for (; n > 0 && m->len < m->p->ctx; n--)
-        if (pass_run(m, 1) != 0)
+    for (; n > 0 && m->len < m->p->ctx; n--, m->len++) {
+        m->now = pass_of_token(m, m->len);
+        m->has_next = m->len + 1 < m->p->ctx;
+        if (m->has_next)
+            m->next = pass_of_token(m, m->len + 1);
+        if (pass_run(m) != 0)
             return -1;
+    }
     return 0;
 }
 
-/* The state as if passes had brought the context to 'len' tokens; next comes a prefill. What
-   the last pass left under way may still be. */
-static void jump(machine *m, int64_t len)
+/* What the last pass left under way may still be; the ring of weights goes on where it was. */
+void jump_to(machine *m, int64_t len)
 {
-    phase_begin(m, PREFILL);
     m->len = len;
-    m->storing = m->storing && len > 0;
+    begin_phase(m, PREFILL);
     for (int l = 0; l < m->s->layers; l++)
-        m->layer[l] = (layer_rows){ len, len, split_floor(len), len };
+        m->layer[l] = (layer_rows){
+            .stored = len,
+            .kept = len,
+            .tail_lo = split_floor(len),
+            .tail_hi = len,
+        };
 }
 
-/* ---- scenarios ---- */
+/* ---- entry ---- */
 
-/* Chunks and a short one up to just before 'mark', tokens across it, a chat turn, tokens. */
-static int cross_in_decode(machine *m, int64_t start, int64_t mark)
+static machine *make_machine(hi_arena *a, const hi_spec *s, const hi_plan *p)
 {
-    jump(m, start);
-    if (prefill_to(m, most(most(start, mark - 2), 1)) != 0 || decode_some(m, 4) != 0)
-        return -1;
-    phase_begin(m, PREFILL);
-    if (prefill_to(m, least(m->len + m->p->rows[PREFILL] + 3, m->p->ctx)) != 0)
-        return -1;
-    return decode_some(m, 2);
+    machine *m = arena_alloc(a, sizeof *m);
+    size_t layers = (size_t)s->layers;
+    if (m == NULL)
+        return NULL;
+    *m = (machine){ .s = s, .p = p };
+    m->layer = arena_alloc(a, layers * sizeof *m->layer);
+    m->closed = arena_alloc(a, (size_t)s->kv_heads * sizeof *m->closed);
+    m->cycle = arena_alloc(a, layers * sizeof *m->cycle);
+    m->cycle_of = arena_alloc(a, layers * sizeof *m->cycle_of);
+    return m->layer && m->closed && m->cycle && m->cycle_of ? m : NULL;
 }
 
-/* A chunk from row 'start' on, a short one, tokens: a mark inside a chunk. */
-static int cross_in_prefill(machine *m, int64_t start)
+/* log NULL: none. */
+static int replay(const hi_spec *s, const hi_plan *p, bool every_tile, replay_log *log, hi_error *e)
 {
-    jump(m, start);
-    if (prefill_to(m, least(start + m->p->rows[PREFILL] + 1, m->p->ctx)) != 0)
-        return -1;
-    return decode_some(m, 2);
-}
-
-static int cross(machine *m, int64_t mark)
-{
-    if (mark < 1 || mark > m->p->ctx)
-        return 0;
-    int64_t before = most(0, mark - m->p->rows[PREFILL] - KEY_SPLIT / 2 - 3);
-    if (cross_in_decode(m, before, mark) != 0 || cross_in_prefill(m, most(0, mark - 5)) != 0)
-        return -1;
-    return mark < m->p->ctx ? 0 : cross_in_prefill(m, mark - 1);
-}
-
-/* Where resident tiles end: the fewest and the most of any group, and inside them. */
-static int cross_resident(machine *m, hi_phase phase)
-{
-    int lo = m->p->tiles, hi = 0;
-    for (int g = 0; g < m->p->n_groups; g++) {
-        int n = m->p->group_of[g].resident[phase];
-        lo = n < lo ? n : lo;
-        hi = n > hi ? n : hi;
+    hi_arena *a = arena_new();
+    machine *m = a == NULL ? NULL : make_machine(a, s, p);
+    int rc = -1;
+    if (m != NULL) {
+        m->e = e;
+        m->log = log;
+        m->every_tile = every_tile;
+        weights_open(m);
+        rc = run_scenarios(m);
+    } else {
+        gen_fail(e, "out of memory");
     }
-    if (cross(m, lo * m->p->tile) != 0)
-        return -1;
-    return hi > lo ? cross(m, hi * m->p->tile) : 0;
+    if (a != NULL)
+        arena_free(a);
+    return rc;
 }
 
-static int run_scenarios(machine *m)
+int replay_logged(const hi_spec *s, const hi_plan *p, bool every_tile, replay_log *log, hi_error *e)
 {
-    int64_t chunk = m->p->rows[PREFILL], ctx = m->p->ctx;
-    if (cross_in_decode(m, 0, least(ctx, 2 * chunk + KEY_SPLIT / 2 + 7)) != 0)
-        return -1;
-    if (cross(m, KEY_SPLIT) != 0 || cross(m, m->p->tile) != 0)
-        return -1;
-    if (m->p->offload && (cross_resident(m, PREFILL) != 0 || cross_resident(m, DECODE) != 0))
-        return -1;
-    if (cross(m, split_floor(ctx - 1)) != 0 || cross(m, ctx) != 0)
-        return -1;
-    jump(m, 0);
-    return decode_some(m, 2);
+    *log = (replay_log){ 0, 0, 0 };
+    return replay(s, p, every_tile, log, e);
 }
 
 int replay_plan(const hi_spec *s, const hi_plan *p, hi_error *e)
 {
-    hi_arena *a = arena_new();
-    machine *m = a == NULL ? NULL : arena_alloc(a, sizeof *m);
-    size_t n = (size_t)p->n_groups, entries = (size_t)s->layers * (size_t)s->kv_heads;
-    if (m != NULL) {
-        *m = (machine){ .s = s, .p = p, .e = e, .per_layer = s->kv_heads / p->group };
-        m->group_at = arena_alloc(a, entries * sizeof *m->group_at);
-        m->layer = arena_alloc(a, (size_t)s->layers * sizeof *m->layer);
-        m->frame = arena_alloc(a, n * sizeof *m->frame);
-        m->closed = arena_alloc(a, n * sizeof *m->closed);
-    }
-    if (m == NULL || !m->group_at || !m->layer || !m->frame || !m->closed) {
-        arena_free(a);
-        return gen_fail(e, "out of memory");
-    }
-    for (size_t i = 0; i < entries; i++)
-        m->group_at[i] = -1;
-    for (int g = 0; g < p->n_groups; g++)
-        m->group_at[p->group_of[g].layer * s->kv_heads + p->group_of[g].head] = g;
-    int rc = run_scenarios(m);
-    arena_free(a);
-    return rc;
+    return replay(s, p, false, NULL, e);
 }

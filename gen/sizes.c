@@ -1,8 +1,8 @@
 /*
 ** sizes.c - bytes and elements that follow from a spec, arithmetic only.
 **
-** One walk over the tensors gives the layout of the buffer 'weights' and its
-** size, so that the two cannot disagree. spec.c has bounded every factor: no
+** One walk over the tensors gives the layout of the weights and their size, so
+** that the two cannot disagree. spec.c has bounded every factor: no
 ** product here comes near 2^63.
 */
 #include "sizes.h"
@@ -22,13 +22,13 @@ int64_t matrix_bytes(int64_t rows, int64_t cols, int elt)
     return round_up(rows, PANEL) * cols * elt;
 }
 
-/* ---- layout of the buffer 'weights' ---- */
+/* ---- layout of the weights ---- */
 
 typedef struct walk {
     weight_slot *out; /* NULL: count and sum only */
     int elt;
     int64_t n;
-    int64_t end; /* bytes so far */
+    int64_t end; /* bytes of the present part so far */
 } walk;
 
 static int64_t slot_bytes(weight_kind kind, int64_t rows, int64_t cols, int elt)
@@ -40,16 +40,22 @@ static void add(walk *w, hi_tensor_role role, int layer, weight_kind kind, int64
                 int64_t cols)
 {
     int64_t bytes = slot_bytes(kind, rows, cols, w->elt);
+    weight_part part = layer < 0 ? PART_ONCE : PART_LAYER;
 
     if (w->out != NULL)
-        w->out[w->n] = (weight_slot){ role, layer, w->end, bytes, rows, cols, kind };
+        w->out[w->n] = (weight_slot){ role, layer, part, w->end, bytes, rows, cols, kind };
     w->n++;
     w->end = round_up(w->end + bytes, WEIGHT_ALIGN);
 }
 
-static void add_once(walk *w, const hi_spec *s)
+static void add_once(walk *w, const hi_spec *s, bool embed_on_host)
 {
     add(w, T_EMBED, -1, s->tied ? W_PACKED : W_ROWS, s->vocab, s->hidden);
+    if (embed_on_host) {
+        w->end = 0;
+        if (w->out != NULL)
+            w->out[w->n - 1].part = PART_EMBED;
+    }
     if (!s->tied)
         add(w, T_LM_HEAD, -1, W_PACKED, s->vocab, s->hidden);
     add(w, T_FINAL_NORM, -1, W_VECTOR, s->hidden, 1);
@@ -61,6 +67,7 @@ static void add_layer(walk *w, const hi_spec *s, int l)
     int64_t qkv = q + 2 * (int64_t)s->kv_heads * s->head_dim;
     int64_t gate_up = 2 * (int64_t)s->ffn;
 
+    w->end = 0;
     add(w, T_ATTN_NORM, l, W_VECTOR, s->hidden, 1);
     add(w, T_Q, l, W_PACKED, qkv, s->hidden);
     if (s->qkv_bias)
@@ -77,24 +84,27 @@ static void add_layer(walk *w, const hi_spec *s, int l)
         add(w, T_DOWN_BIAS, l, W_VECTOR, s->hidden, 1);
 }
 
-static walk walk_all(const hi_spec *s, int elt, weight_slot *out)
+int64_t weight_layout(const hi_spec *s, int elt, bool embed_on_host, weight_slot *out)
 {
     walk w = { out, elt, 0, 0 };
 
-    add_once(&w, s);
+    add_once(&w, s, embed_on_host);
     for (int l = 0; l < s->layers; l++)
         add_layer(&w, s, l);
-    return w;
+    return w.n;
 }
 
-int64_t weight_layout(const hi_spec *s, int elt, weight_slot *out)
+int64_t once_bytes(const hi_spec *s, int elt, bool embed_on_host)
 {
-    return walk_all(s, elt, out).n;
+    walk w = { NULL, elt, 0, 0 };
+
+    add_once(&w, s, embed_on_host);
+    return round_up(w.end, BUF_ALIGN);
 }
 
-int64_t weight_bytes(const hi_spec *s, int elt)
+int64_t embed_bytes(const hi_spec *s, int elt)
 {
-    return walk_all(s, elt, NULL).end;
+    return s->tied ? 0 : (int64_t)s->vocab * s->hidden * elt;
 }
 
 int64_t layer_weight_bytes(const hi_spec *s, int elt)
@@ -102,7 +112,12 @@ int64_t layer_weight_bytes(const hi_spec *s, int elt)
     walk w = { NULL, elt, 0, 0 };
 
     add_layer(&w, s, 0);
-    return w.end;
+    return round_up(w.end, BUF_ALIGN);
+}
+
+int64_t weight_bytes(const hi_spec *s, int elt)
+{
+    return once_bytes(s, elt, false) + s->layers * layer_weight_bytes(s, elt);
 }
 
 /* ---- keys and values, parameters ---- */

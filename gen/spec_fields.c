@@ -106,6 +106,12 @@ static void rule_text(char *out, size_t n, const field *f)
         else
             snprintf(out, n, "must be a whole number from %.0f to %.0f", f->lo, f->hi);
         break;
+    case BYTES:
+        snprintf(out, n, "must be a whole number of bytes from %.0f to %.0f", f->lo, f->hi);
+        break;
+    case RANGE:
+        snprintf(out, n, "must be a number from %g to %g", f->lo, f->hi);
+        break;
     case NUMBER:
         if (isinf(f->hi))
             snprintf(out, n, "must be a finite number above %.0f", f->lo);
@@ -126,6 +132,9 @@ static void rule_text(char *out, size_t n, const field *f)
         break;
     case TENSOR:
         snprintf(out, n, "must be the name of a tensor in quotes");
+        break;
+    case TEXT:
+        snprintf(out, n, "must be a text in quotes, and not empty");
         break;
     case TABLE:
         snprintf(out, n, "must be a table: { ... }");
@@ -246,11 +255,26 @@ static bool is_whole(const field *f, const flat_entry *x)
            x->i % f->step == 0;
 }
 
+/* The value as a double; NaN, which no comparison accepts, where it is no number. */
+static double number_of(const flat_entry *x)
+{
+    if (x->type == FLAT_INT)
+        return (double)x->i;
+    return x->type == FLAT_FLOAT ? x->f : NAN;
+}
+
 static bool is_number(const field *f, const flat_entry *x)
 {
-    double v = x->type == FLAT_INT ? (double)x->i : x->f;
+    double v = number_of(x);
 
-    return (x->type == FLAT_INT || x->type == FLAT_FLOAT) && v > f->lo && v < f->hi;
+    return v > f->lo && v < f->hi;
+}
+
+static bool is_in_range(const field *f, const flat_entry *x)
+{
+    double v = number_of(x);
+
+    return v >= f->lo && v <= f->hi;
 }
 
 /* Index in words, or -1. */
@@ -270,8 +294,12 @@ bool field_fits(const field *f, const flat_entry *x)
     case WHOLE64:
     case WHOLE_F:
         return is_whole(f, x);
+    case BYTES:
+        return is_in_range(f, x) && number_of(x) == floor(number_of(x));
     case NUMBER:
         return is_number(f, x);
+    case RANGE:
+        return is_in_range(f, x);
     case YES_NO:
         return x->type == FLAT_BOOL;
     case CHOICE:
@@ -282,6 +310,8 @@ bool field_fits(const field *f, const flat_entry *x)
         return x->type == FLAT_INT;
     case TENSOR:
         return x->type == FLAT_TEXT;
+    case TEXT:
+        return x->type == FLAT_TEXT && x->s[0] != '\0';
     case TABLE:
     case LIST:
         return x->type == FLAT_TABLE;
@@ -292,9 +322,9 @@ bool field_fits(const field *f, const flat_entry *x)
 }
 
 /* Stores a value that fits; token ids and tensors are stored by their own functions. */
-static void store(const field *f, const flat_entry *x, hi_spec *s)
+static void store(const field *f, const flat_entry *x, void *into)
 {
-    void *at = (char *)s + f->at;
+    void *at = (char *)into + f->at;
 
     _Static_assert(sizeof(hi_act) == sizeof(int) && sizeof(hi_rope_kind) == sizeof(int),
                    "choices are stored as int");
@@ -305,9 +335,13 @@ static void store(const field *f, const flat_entry *x, hi_spec *s)
     case WHOLE64:
         *(int64_t *)at = x->i;
         break;
+    case BYTES:
+        *(int64_t *)at = x->type == FLAT_INT ? x->i : (int64_t)x->f;
+        break;
     case WHOLE_F:
     case NUMBER:
-        *(double *)at = x->type == FLAT_INT ? (double)x->i : x->f;
+    case RANGE:
+        *(double *)at = number_of(x);
         break;
     case YES_NO:
         *(bool *)at = x->i != 0;
@@ -322,6 +356,7 @@ static void store(const field *f, const flat_entry *x, hi_spec *s)
         break;
     case TOKEN:
     case TENSOR:
+    case TEXT:
     case TABLE:
     case LIST:
     case IDS:
@@ -329,7 +364,7 @@ static void store(const field *f, const flat_entry *x, hi_spec *s)
     }
 }
 
-int field_load(const source *c, const field *f, hi_spec *s)
+int field_load(const source *c, const field *f, void *into)
 {
     const flat_entry *x = field_value(c, f->name);
 
@@ -337,6 +372,6 @@ int field_load(const source *c, const field *f, hi_spec *s)
         return 0;
     if (x == NULL || !field_fits(f, x))
         return field_refuse_rule(c, f);
-    store(f, x, s);
+    store(f, x, into);
     return 0;
 }

@@ -1,8 +1,8 @@
 /*
 ** spec_fields.h - a flat table checked against a table of fields.
 **
-** spec.c writes the tables of fields; here are their types, the checks that concern one
-** field alone, and the form of every message: "file: field = value: remedy".
+** spec.c and machine.c write the tables of fields; here are their types, the checks that
+** concern one field alone, and the form of every message: "file: field = value: remedy".
 */
 #ifndef SPEC_FIELDS_H
 #define SPEC_FIELDS_H
@@ -13,12 +13,15 @@ typedef enum {
     WHOLE,   /* int in lo .. hi, a multiple of step */
     WHOLE64, /* the same into an int64_t */
     WHOLE_F, /* the same into a double */
+    BYTES,   /* the same into an int64_t, also where Lua made a float of it: 24 * 2^30 */
     NUMBER,  /* double between lo and hi, both excluded */
+    RANGE,   /* double from lo to hi, both included */
     YES_NO,
     CHOICE, /* one of words, stored as its index */
     NAME,   /* [a-z0-9_]+ */
     TOKEN,  /* int below vocab: see check_token */
     TENSOR, /* name of a tensor, with "%d" where it stands for a layer */
+    TEXT,   /* any text but an empty one; not stored */
     TABLE,
     LIST, /* checked by its own function, as are its items "name[i]" */
     IDS   /* the same, or one number */
@@ -26,10 +29,10 @@ typedef enum {
 
 typedef struct field {
     const char *name;
-    const char *hf; /* the name in config.json: for the hint on unknown fields */
+    const char *hf; /* another name that people write: for the hint on unknown fields */
     field_type type;
     bool optional;
-    size_t at; /* offset in hi_spec */
+    size_t at; /* offset in the struct that field_load fills */
     double lo, hi;
     int step;
     const char *const *words;
@@ -70,9 +73,11 @@ bool field_fits(const field *f, const flat_entry *x);
 int field_check_known(const source *c);
 
 /*
-** Checks one field and stores it in s. Token ids, tensors, tables and lists are checked
-** for their type only and stored by spec.c.
+** Checks one field and stores it at 'f->at' of 'into'. Token ids, tensors, texts, tables and
+** lists are checked for their type only; who needs them stores them.
+**
+** into  a hi_spec or a hi_machine, as the table of fields has it
 */
-int field_load(const source *c, const field *f, hi_spec *s);
+int field_load(const source *c, const field *f, void *into);
 
 #endif

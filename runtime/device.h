@@ -1,11 +1,12 @@
 /*
 ** device.h - what a device can do. One file per target: cpu/device.c.
 **
-** A device owns the arena, the host store, one compute stream and two copy streams
+** A device owns the arena, the host's one allocation, one compute stream and two copy streams
 ** (host to device, device to host). Compute calls are issued in order and each sees the
 ** results of those before it. A copy starts after all compute issued before it; it may
 ** also be told to wait for an event of the other copy stream. Compute waits for copies
-** only where dev_wait says so. Pointers into the arena are device pointers.
+** only where dev_wait says so. Device to host never waits for the other, so that no two wait
+** for each other. Pointers into the arena are device pointers.
 **
 ** Weights are packed as the target likes (cpu: kern.h). 'elements' are bf16 or float, as
 ** the program was generated.
@@ -22,7 +23,7 @@ hi_device *dev_open(const hi_model *m, const hi_options *o, int *code, char *err
 void dev_close(hi_device *d);
 
 unsigned char *dev_arena(hi_device *d);          /* arena_bytes */
-unsigned char *dev_store(hi_device *d);          /* store_bytes of host memory, or NULL */
+unsigned char *dev_host(hi_device *d);           /* host_bytes of host memory, or NULL */
 const char *dev_isa(const hi_device *d);
 int dev_threads(const hi_device *d);
 /* The arena is now laid out as these HI_BUFFERS say; checked builds fence the gaps. */
@@ -30,8 +31,10 @@ void dev_layout(hi_device *d, const hi_buffer *buffers);
 
 int64_t dev_touched_bytes(const hi_device *d);   /* end of the last arena page ever written */
 
-/* A weights_sink: rows of a tensor into the buffer 'weights'. 'to' is the device. */
+/* A weights_sink: rows of a tensor to their place on device or host. 'to' is the device. */
 int dev_put_rows(void *to, const hi_tensor *t, int64_t row, int64_t n_rows, const void *elts);
+/* All tensors have been put: those on the host may be copied from now on. */
+void dev_loaded(hi_device *d);
 
 /* ---- copies ---- */
 
@@ -52,7 +55,7 @@ void dev_copy_stats(const hi_device *d, hi_stats *s);
 
 /* ---- compute ---- */
 
-/* x (rows, hidden) = rows of the embedding. ids (rows) on the device. */
+/* x (rows, hidden) = rows of the embedding, on device or host. ids (rows) on the device. */
 void dev_embed(hi_device *d, void *x, const int32_t *ids, int rows);
 
 /* cs (rows, head_dim / 2, 2): cosines and sines of positions pos0 .. pos0 + rows - 1. */
@@ -64,19 +67,20 @@ void dev_rmsnorm(hi_device *d, void *y, const void *x, const void *w, int rows);
 typedef enum { DEV_STORE, DEV_ADD, DEV_F32 } dev_mode;     /* y =, y +=, y = in float */
 
 /* y (rows, n) from x (rows, k), rows x_stride elements apart, and packed w (n, k); bias (n)
-   or NULL. */
+   or NULL. Only columns [from, to) are asked for; DEV_STORE may give more, with the same bits. */
 typedef struct dev_product {
     void *y;
     const void *x, *w, *bias;
     int64_t x_stride;
-    int rows, n, k;
+    int rows, n, k, from, to;
     dev_mode mode;
 } dev_product;
 
 void dev_matmul(hi_device *d, const dev_product *p);
 
-/* Rotates the q and k columns of qkv (rows, (heads + 2 kv_heads) head_dim) in place. */
-void dev_rotate(hi_device *d, void *qkv, const float *cs, int rows);
+/* Rotates n heads from 'head' on of qkv (rows, (heads + 2 kv_heads) head_dim) in place. cs has the
+   rows' part of the rotation table. */
+void dev_rotate(hi_device *d, void *qkv, const float *cs, int rows, int head, int n);
 
 /* Copies k and v of KV heads [head, head + n) from qkv rows [row, row + rows) to contiguous
    rows: the first head's k to dst, its v v_offset bytes behind, the next head head_pitch on. */
@@ -101,7 +105,7 @@ typedef struct dev_attention {
     int n, rows;
     int64_t key0, n_keys, pos0;
     float *carry;                    /* (n, rows * gqa, head_dim) outputs, then (.., 2) max, sum */
-    float *parts;                    /* room for one state per split, or NULL */
+    float *parts;                    /* room for one state per head, row and split, or NULL */
 } dev_attention;
 
 void dev_open_heads(hi_device *d, float *carry, int n, int rows);

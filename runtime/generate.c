@@ -38,21 +38,21 @@ static int say_error(const char *text, int code)
     return code;
 }
 
-/* All chunks but those cancelled; 0 or -1. */
+static void on_pass(void *arg, hi_run *r, const hi_pass *pass)
+{
+    (void)r;
+    progress_step(arg, pass);
+}
+
+/* The whole prompt, or up to where it was cancelled; 0 or -1. */
 static int prefill(hi_run *r, const hi_model *m, answer *a)
 {
     progress g;
 
-    progress_begin(&g, a->n_prompt);
-    int rc = 0;
-    for (int64_t at = 0; at < a->n_prompt && rc == 0;) {
-        int64_t n = a->n_prompt - at < m->rows[HI_PREFILL] ? a->n_prompt - at : m->rows[HI_PREFILL];
-        double start = seconds();
-        rc = hi_prefill(r, a->p->ids + at, (int)n, at + n < a->n_prompt);
-        if (rc == 0)
-            progress_step(&g, at, at + n, seconds() - start);
-        at += n;
-    }
+    progress_begin(&g, m, a->n_prompt);
+    hi_set_watch(r, on_pass, &g);
+    int rc = hi_prefill(r, a->p->ids, a->n_prompt);
+    hi_set_watch(r, NULL, NULL);
     progress_end(&g);
     a->prefill_s = seconds() - g.start;
     return rc;
@@ -83,10 +83,8 @@ static int put_token(const answer *a, int32_t id)
 /* Scores of the last row of the last pass. */
 static const float *last_scores(hi_run *r, const hi_model *m, int64_t n_prompt, bool prefilled)
 {
-    int64_t rows = n_prompt % m->rows[HI_PREFILL];
-    if (rows == 0)
-        rows = m->rows[HI_PREFILL];
-    return hi_logits(r) + (prefilled && m->logits_all ? (rows - 1) * m->vocab : 0);
+    int64_t row = prefilled && m->logits_all ? (n_prompt - 1) % m->rows[HI_PREFILL] : 0;
+    return hi_logits(r) + row * m->vocab;
 }
 
 static int decode(hi_run *r, const hi_model *m, const cli *c, answer *a)
@@ -141,7 +139,7 @@ static void summary(const hi_run *r, const hi_model *m, const answer *a)
             mib(s.arena_touched_bytes));
     if (m->budget_bytes >= 0)
         fprintf(stderr, ", budget %.2f MiB", mib(m->budget_bytes));
-    fprintf(stderr, "\nhost store  plan %.2f MiB\n", mib(m->store_bytes));
+    fprintf(stderr, "\nhost        plan %.2f MiB\n", mib(m->host_bytes));
     fprintf(stderr, "moved       %.2f MiB to the device in %.2f s, %.2f MiB to the host; compute waited "
                     "%.2f s\n",
             mib(s.h2d_bytes), s.link_s, mib(s.d2h_bytes), s.stall_s);

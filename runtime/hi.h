@@ -20,34 +20,49 @@ typedef struct hi_run hi_run;
 typedef enum { HI_PREFILL, HI_DECODE, HI_PHASES } hi_phase;
 typedef enum { HI_ROWS, HI_PACKED, HI_VECTOR } hi_tensor_kind;
 
-/* A tensor of the checkpoint and its place in the buffer 'weights'. */
+/* A tensor of the checkpoint and its place. HI_ROWS is an embedding that is only looked up. */
 typedef struct hi_tensor {
     const char *name;                /* as in the safetensors header */
     int64_t rows, cols;              /* shape in the file; cols 0: a vector of 'rows' */
     hi_tensor_kind kind;
-    int64_t offset;                  /* of the whole matrix or vector, bytes into the arena */
+    int layer;                       /* that it belongs to; -1: none */
+    int64_t offset;                  /* of the whole matrix or vector, bytes from its layer's 'at', into
+                                        'weights', or (hi_model.embed -1) into HI_H_EMBED */
     int64_t row0;                    /* this tensor's first row in a fused matrix or vector */
 } hi_tensor;
 
-/* KV heads [head, head + n) of one layer, which move together; in the ring's order. */
+/* KV heads [head, head + n) of one layer, which move together. */
 typedef struct hi_group {
     int layer, head, n;
-    int resident[HI_PHASES];         /* leading tiles on the device */
 } hi_group;
 
-/* Byte offsets in 'weights' of one layer's parts; -1: the model has no such part. */
+/* How a pass before which at most 'upto' rows lie in whole splits fills the ring's slots. */
+typedef struct hi_band {
+    int64_t upto, tile;              /* rows; tokens */
+    int group;                       /* KV heads of a group */
+    const hi_group *ring;            /* (n_groups) in the order in which a pass meets them */
+    int n_groups;
+} hi_band;
+
+/* Where one layer's weights are, and its parts' byte offsets from there; -1: no such part. */
 typedef struct hi_layer {
+    int64_t at;                      /* into 'weights'; streamed: into the host's allocation */
+    bool streamed;                   /* weights come through the ring of weight slots */
+    int64_t resident[HI_PHASES];     /* leading rows of every KV head on the device */
     int64_t attn_norm, qkv, qkv_bias, o, o_bias, mlp_norm, gate_up, gate_up_bias, down, down_bias;
 } hi_layer;
 
 typedef struct hi_buffer {
-    int64_t offset, bytes;           /* in the device arena; bytes 0: not in this phase */
+    int64_t offset, bytes;           /* bytes 0: not there (in this phase) */
 } hi_buffer;
 
 enum {                               /* ORDER BUFFERS: gen/buffers.def */
-    HI_B_WEIGHTS, HI_B_TAILS, HI_B_KEPT, HI_B_FRAMES, HI_B_SLOTS, HI_B_WINDOW, HI_B_IDS, HI_B_ROPE,
-    HI_B_X, HI_B_H, HI_B_QKV, HI_B_O, HI_B_MLP, HI_B_CARRY, HI_B_PARTS, HI_B_LOGITS, HI_BUFFERS
+    HI_B_WEIGHTS, HI_B_LAYERS, HI_B_TAILS, HI_B_KEPT, HI_B_FRAMES, HI_B_SLOTS, HI_B_WINDOW, HI_B_IDS,
+    HI_B_ROPE, HI_B_HIDDEN, HI_B_X, HI_B_H, HI_B_QKV, HI_B_O, HI_B_MLP, HI_B_CARRY, HI_B_PARTS,
+    HI_B_LOGITS, HI_BUFFERS
 };
+
+enum { HI_H_KV, HI_H_LAYERS, HI_H_EMBED, HI_H_HIDDEN, HI_HOSTS };   /* ORDER HOSTS: gen/hosts.def */
 
 typedef struct hi_model {
     const char *name;                /* "needle-8M" */
@@ -61,7 +76,8 @@ typedef struct hi_model {
     const int *eos;                  /* (n_eos) */
     int n_eos;
     const float *rope_freq;          /* (head_dim / 2) */
-    int64_t embed, final_norm, lm_head;    /* offsets in 'weights'; lm_head == embed when tied */
+    int64_t embed, final_norm, lm_head;    /* offsets in 'weights'; lm_head == embed when tied;
+                                        embed -1: the embedding is in the host's HI_H_EMBED */
     const hi_layer *layer;           /* (layers) */
     const hi_tensor *tensor;         /* (n_tensors) */
     int n_tensors;
@@ -69,17 +85,23 @@ typedef struct hi_model {
     int64_t ctx;                     /* capacity, tokens */
     bool offload;                    /* host store, ring and tails exist */
     bool logits_all;
-    int64_t tile, split;             /* tokens */
-    int group, slots;
+    int64_t split;                   /* tokens */
+    int slots;                       /* of the KV ring */
     int rows[HI_PHASES];             /* rows of a pass at most */
+    int panel, panels;               /* layers of a panel; prefill runs each panel over all chunks */
+    bool hidden_on_host;             /* between panels; else, with several panels, in HI_B_HIDDEN */
+    int weight_slots;                /* of the ring of layers; 0: none is streamed */
+    int64_t layer_bytes;             /* of one weight slot */
+    bool hold;                       /* prefill: streamed layers stay in the ring for a whole panel */
     int64_t budget_bytes;            /* --vram; -1: none */
-    int64_t arena_bytes, reserve_bytes, store_bytes;
+    int64_t arena_bytes, reserve_bytes, host_bytes;
     hi_buffer buf[HI_PHASES][HI_BUFFERS];
-    const hi_group *ring;            /* (n_groups) */
-    int n_groups;
+    hi_buffer host[HI_HOSTS];        /* in the host's one allocation */
+    const hi_band *band;             /* (n_bands) by 'upto', ascending */
+    int n_bands;
 
-    void (*prefill)(hi_run *r);      /* one pass of the emitted schedules */
-    void (*decode)(hi_run *r);
+    void (*prefill)(hi_run *r);      /* the emitted schedules: a whole prompt */
+    void (*decode)(hi_run *r);       /* one token */
     void (*enter_decode)(hi_run *r); /* prefill -> decode layout */
 } hi_model;
 
@@ -92,6 +114,15 @@ typedef struct hi_options {
     const char *isa;                 /* forces an instruction set; NULL: HI_ISA or the best */
     bool round_weights;              /* accept fp16/fp32 tensors into bf16: not exact */
 } hi_options;
+
+/* One pass of a prefill has ended: one chunk through one panel of layers. */
+typedef struct hi_pass {
+    int64_t first, rows;             /* of the sequence: the chunk's */
+    int chunk, chunks, panel, panels;
+    bool scored;                     /* hi_logits has the pass's scores: of its last row, or all */
+} hi_pass;
+
+typedef void hi_watch(void *arg, hi_run *r, const hi_pass *p);
 
 /* What was moved and how long it took since hi_open. */
 typedef struct hi_stats {
@@ -112,9 +143,13 @@ typedef struct hi_stats {
 hi_run *hi_open(const hi_model *m, const hi_options *o, int *code, char *err, size_t n);
 void hi_close(hi_run *r);
 
-/* Appends n tokens in one pass, n <= rows[HI_PREFILL]; more: another pass of this prompt
-   follows. Scores of the last row (or of all rows) are in hi_logits. */
-int hi_prefill(hi_run *r, const int32_t *ids, int n, bool more);
+/* Calls watch(arg, ..) after every pass of a prefill, from the run's thread; NULL: nobody. It may
+   read scores and call hi_cancel, nothing else. */
+void hi_set_watch(hi_run *r, hi_watch *watch, void *arg);
+
+/* Appends n >= 1 tokens, in chunks of at most rows[HI_PREFILL]. Scores of the last row (or of
+   the rows of the last chunk) are in hi_logits. On failure the run is over. */
+int hi_prefill(hi_run *r, const int32_t *ids, int64_t n);
 
 /* Appends one token. */
 int hi_decode(hi_run *r, int32_t id);

@@ -7,7 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
-static const double TTY_EVERY = 0.2, LINE_EVERY = 5;     /* seconds */
+static const double TTY_EVERY = 0.2, LINE_EVERY = 5; /* seconds */
 
 double seconds(void)
 {
@@ -16,47 +16,77 @@ double seconds(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-void progress_begin(progress *p, int64_t total)
+void progress_begin(progress *p, const hi_model *m, int64_t total)
 {
-    *p = (progress){ .tty = isatty(STDERR_FILENO) == 1, .total = total, .start = seconds() };
-    p->shown = p->start;
+    *p = (progress){ .tty = isatty(STDERR_FILENO) == 1,
+                     .total = total,
+                     .layers = m->layers,
+                     .panel = m->panel,
+                     .start = seconds() };
+    p->shown = p->last = p->start;
 }
 
-double progress_left(const progress *p, int64_t done)
+static int layers_before(const progress *p, int panel)
+{
+    return panel * p->panel < p->layers ? panel * p->panel : p->layers;
+}
+
+/* Seconds that rows [from, to) are expected to take in one layer. */
+static double expected(const progress *p, double from, double to)
 {
     double spread = p->w * p->xx - p->x * p->x;
     double slope = spread > 0 ? (p->w * p->xy - p->x * p->y) / spread : 0;
     if (slope < 0)
         slope = 0;
     double base = p->w > 0 ? (p->y - slope * p->x) / p->w : 0;
-    double n = (double)(p->total - done), mid = (double)(p->total + done) / 2;
-    double left = n * (base + slope * mid);
-    return left > 0 ? left : 0;
+    return (to - from) * (base + slope * (from + to) / 2);
 }
 
-static void show(const progress *p, int64_t done)
+/* Seconds that the rest is expected to take: of this panel, and of those behind it. */
+static double left(const progress *p, const hi_pass *pass)
 {
-    double left = progress_left(p, done), took = seconds() - p->start;
-    int minutes = (int)(left / 60);
-
-    fprintf(stderr, "%sprefill %lld/%lld tok  %.1f%%  %.0f tok/s  ETA %dm%02ds%s", p->tty ? "\r" : "",
-            (long long)done, (long long)p->total, 100.0 * (double)done / (double)p->total,
-            took > 0 ? (double)done / took : 0.0, minutes, (int)left - 60 * minutes, p->tty ? "  " : "\n");
+    int before = layers_before(p, pass->panel), behind = layers_before(p, pass->panel + 1);
+    double done = (double)(pass->first + pass->rows), all = (double)p->total;
+    double s =
+        (behind - before) * expected(p, done, all) + (p->layers - behind) * expected(p, 0, all);
+    return s > 0 ? s : 0;
 }
 
-void progress_step(progress *p, int64_t from, int64_t to, double took)
+/* Tokens that the work so far would have brought through all layers. */
+static double tokens_done(const progress *p, const hi_pass *pass)
 {
-    double n = (double)(to - from), x = (double)(from + to) / 2, y = took / n;
+    int before = layers_before(p, pass->panel), behind = layers_before(p, pass->panel + 1);
+    double rows = (double)(pass->first + pass->rows);
+    return (before * (double)p->total + (behind - before) * rows) / p->layers;
+}
 
+static void show(const progress *p, const hi_pass *pass)
+{
+    double done = tokens_done(p, pass), took = p->last - p->start, wait = left(p, pass);
+    int minutes = (int)(wait / 60);
+
+    fprintf(stderr, "%sprefill %.0f/%lld tok  %.1f%%  %.0f tok/s  ETA %dm%02ds%s",
+            p->tty ? "\r" : "", done, (long long)p->total, 100.0 * done / (double)p->total,
+            took > 0 ? done / took : 0.0, minutes, (int)wait - 60 * minutes, p->tty ? "  " : "\n");
+}
+
+void progress_step(progress *p, const hi_pass *pass)
+{
+    int layers = layers_before(p, pass->panel + 1) - layers_before(p, pass->panel);
+    double now = seconds(), n = (double)pass->rows * layers;
+    double x = (double)pass->first + (double)pass->rows / 2, y = (now - p->last) / n;
+    bool over = pass->panel + 1 == pass->panels && pass->chunk + 1 == pass->chunks;
+
+    p->last = now;
     p->w += n;
     p->x += n * x;
     p->y += n * y;
     p->xx += n * x * x;
     p->xy += n * x * y;
-    if (seconds() - p->shown < (p->tty ? TTY_EVERY : LINE_EVERY) && !(p->tty && to == p->total))
+    if (now - p->shown < (p->tty ? TTY_EVERY : LINE_EVERY) && !(p->tty && over))
         return;
-    p->shown = seconds();
-    show(p, to);
+    p->shown = now;
+    show(p, pass);
 }
 
 void progress_end(progress *p)

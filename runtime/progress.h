@@ -4,25 +4,24 @@
 #ifndef PROGRESS_H
 #define PROGRESS_H
 
-#include <stdbool.h>
-#include <stdint.h>
+#include "hi.h"
 
-/* Seconds per token grow linearly with the position: a line fitted to the chunks so far. */
+/* Seconds per row and layer grow linearly with the row's position: a line fitted to the passes so
+   far. Work is counted in rows times layers. */
 typedef struct progress {
     bool tty;
-    int64_t total;
-    double start, shown;             /* seconds */
-    double w, x, y, xx, xy;          /* sums of the fit, weighted by tokens */
+    int64_t total;                   /* rows of the prompt */
+    int layers, panel;               /* of the model, of a panel */
+    double start, shown, last;       /* seconds; last: end of the pass before */
+    double w, x, y, xx, xy;          /* sums of the fit, weighted by work */
 } progress;
 
 double seconds(void);                /* monotonic */
 
-void progress_begin(progress *p, int64_t total);
-/* Tokens [from, to) took 'took' seconds. Shows a line on stderr now and then. */
-void progress_step(progress *p, int64_t from, int64_t to, double took);
+/* A prompt of 'total' tokens into an empty sequence. */
+void progress_begin(progress *p, const hi_model *m, int64_t total);
+/* A pass has ended. Shows a line on stderr now and then. */
+void progress_step(progress *p, const hi_pass *pass);
 void progress_end(progress *p);
-
-/* Seconds the rest is expected to take. */
-double progress_left(const progress *p, int64_t done);
 
 #endif

@@ -1,8 +1,7 @@
 /*
-** run.c - a run's life: open, passes, rewind, close.
+** run.c - a run's life: open, rewind, close, and what it can be asked.
 **
-** Owns the order of things around a pass: which phase's layout holds, what the sequence's
-** length is, which failure came first. The passes themselves are emitted code.
+** Owns memory and tables, and the first failure. Prompts and tokens: pass.c.
 */
 #include "state.h"
 
@@ -11,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include "guard.h"
 #include "weights.h"
 
 int run_fail(hi_run *r, const char *fmt, ...)
@@ -35,11 +33,6 @@ bool run_ok(hi_run *r)
     return !r->in->failed;
 }
 
-int64_t row_bytes(const hi_model *m)
-{
-    return (int64_t)m->head_dim * m->elt;
-}
-
 unsigned char *run_buffer(hi_run *r, int id)
 {
     struct hi_state *s = r->in;
@@ -49,59 +42,43 @@ unsigned char *run_buffer(hi_run *r, int id)
     return s->arena + b->offset;
 }
 
-unsigned char *store_row(hi_run *r, int layer, int head, int64_t pos)
+unsigned char *run_host(hi_run *r, int id)
 {
-    const hi_model *m = r->in->m;
-    int64_t plane = ((int64_t)layer * m->kv_heads + head) * 2;
-    return r->in->store + (plane * m->ctx + pos) * row_bytes(m);
+    return r->in->host + r->in->m->host[id].offset;
 }
 
-unsigned char *run_frame(hi_run *r, int layer, int head, int t)
+uint64_t run_copy(hi_run *r, dev_stream s, const dev_copy *c)
 {
-    struct hi_state *s = r->in;
-    const hi_model *m = s->m;
-    int entry = layer * m->kv_heads + head;
-    int kept = s->resident[entry];   /* prefill's: they stay in both phases */
-    int64_t frame = 2 * m->tile * row_bytes(m);
-
-    if (t < kept)
-        return run_buffer(r, HI_B_KEPT) + s->kept_at[entry] + t * frame;
-    return run_buffer(r, HI_B_FRAMES) + s->frames_at[entry] + (t - kept) * frame;
+    return r->in->last_copy[s] = dev_start(r->in->dev, s, c);
 }
 
 /* ---- open and close ---- */
 
-/* Residency by entry, and where each entry's frames begin. */
-static void place_frames(struct hi_state *s)
+/* Where each layer's rows begin: k of a head, its v, the next head's. */
+static void place_rows(struct hi_state *s)
 {
     const hi_model *m = s->m;
-    int entries = m->layers * m->kv_heads;
-    int64_t kept = 0, frames = 0, frame = 2 * m->tile * row_bytes(m);
+    int64_t kept = 0, frames = 0, row = 2 * m->kv_heads * row_bytes(m);
 
-    for (int g = 0; g < m->n_groups; g++)
-        for (int i = 0; i < m->ring[g].n; i++) {
-            int entry = m->ring[g].layer * m->kv_heads + m->ring[g].head + i;
-            for (int phase = 0; phase < HI_PHASES; phase++)
-                s->resident[phase * entries + entry] = m->ring[g].resident[phase];
-        }
-    for (int entry = 0; entry < entries; entry++) {
-        s->kept_at[entry] = kept;
-        s->frames_at[entry] = frames;
-        kept += s->resident[entry] * frame;
-        frames += (s->resident[entries + entry] - s->resident[entry]) * frame;
+    for (int layer = 0; layer < m->layers; layer++) {
+        const int64_t *resident = m->layer[layer].resident;
+        s->kept_at[layer] = kept;
+        s->frames_at[layer] = frames;
+        kept += resident[HI_PREFILL] * row;
+        frames += (resident[HI_DECODE] - resident[HI_PREFILL]) * row;
     }
 }
 
-static bool allocate(struct hi_state *s)
+static bool allocate(hi_run *r)
 {
-    size_t entries = (size_t)s->m->layers * (size_t)s->m->kv_heads;
+    struct hi_state *s = r->in;
+    size_t layers = (size_t)s->m->layers;
 
-    s->filled = calloc((size_t)s->m->slots, sizeof *s->filled);
-    s->stored = calloc((size_t)s->m->layers, sizeof *s->stored);
-    s->kept_at = calloc(entries, sizeof *s->kept_at);
-    s->frames_at = calloc(entries, sizeof *s->frames_at);
-    s->resident = calloc(2 * entries, sizeof *s->resident);
-    return s->filled && s->stored && s->kept_at && s->frames_at && s->resident;
+    s->filled = calloc((size_t)s->m->slots + 1, sizeof *s->filled);
+    s->stored = calloc(layers, sizeof *s->stored);
+    s->kept_at = calloc(layers, sizeof *s->kept_at);
+    s->frames_at = calloc(layers, sizeof *s->frames_at);
+    return s->filled && s->stored && s->kept_at && s->frames_at && weights_place(r) == 0;
 }
 
 static int open_parts(hi_run *r, const hi_options *o, int *code, char *err, size_t n)
@@ -109,19 +86,23 @@ static int open_parts(hi_run *r, const hi_options *o, int *code, char *err, size
     struct hi_state *s = r->in;
 
     *code = 1;
-    if (!allocate(s)) {
+    if (!allocate(r)) {
         snprintf(err, n, "out of memory for the run's tables");
         return -1;
     }
-    place_frames(s);
+    place_rows(s);
     s->dev = dev_open(s->m, o, code, err, n);
     if (s->dev == NULL)
         return -1;
     s->arena = dev_arena(s->dev);
-    s->store = dev_store(s->dev);
+    s->host = dev_host(s->dev);
     dev_layout(s->dev, s->m->buf[HI_PREFILL]);
     *code = 4;
-    return weights_load(s->m, o->weights, o->round_weights, dev_put_rows, s->dev, err, n);
+    if (weights_load(s->m, o->weights, o->round_weights, dev_put_rows, s->dev, err, n) != 0)
+        return -1;
+    dev_loaded(s->dev);
+    weights_start(r);
+    return 0;
 }
 
 hi_run *hi_open(const hi_model *m, const hi_options *o, int *code, char *err, size_t n)
@@ -158,108 +139,9 @@ void hi_close(hi_run *r)
     free(s->stored);
     free(s->kept_at);
     free(s->frames_at);
-    free(s->resident);
+    weights_free(r);
     free(s);
     free(r);
-}
-
-/* ---- passes ---- */
-
-static int check_ids(hi_run *r, const int32_t *ids, int n)
-{
-    const hi_model *m = r->in->m;
-
-    if (r->in->length + n > m->ctx)
-        return run_fail(r, "%lld tokens do not fit the planned context of %lld: generate the program "
-                           "with a larger --ctx",
-                        (long long)(r->in->length + n), (long long)m->ctx);
-    for (int i = 0; i < n; i++)
-        if (ids[i] < 0 || ids[i] >= m->vocab)
-            return run_fail(r, "token %lld: id %d is not in 0..%d", (long long)(r->in->length + i),
-                            ids[i], m->vocab - 1);
-    return 0;
-}
-
-static void begin_pass(hi_run *r, hi_phase phase, const int32_t *ids, int n, bool more)
-{
-    struct hi_state *s = r->in;
-
-    s->n = n;
-    s->ids = ids;
-    s->complete = s->length / s->m->split * s->m->split;
-    s->more = more;
-    r->tiles = (int)((s->complete + s->m->tile - 1) / s->m->tile);
-    if (s->phase == phase)
-        return;
-    ring_reset(r);                   /* no copy may still use the layout that ends here */
-    dev_wait(s->dev, DEV_D2H, s->last_store);
-    s->phase = phase;
-    dev_layout(s->dev, s->m->buf[phase]);
-    if (phase == HI_DECODE)
-        s->m->enter_decode(r);
-}
-
-static int end_pass(hi_run *r)
-{
-    guard_end();
-    if (!run_ok(r))
-        return -1;
-    r->in->length += r->in->n;
-    return 0;
-}
-
-int hi_prefill(hi_run *r, const int32_t *ids, int n, bool more)
-{
-    struct hi_state *s = r->in;
-
-    if (!run_ok(r))
-        return -1;
-    if (n < 1 || n > s->m->rows[HI_PREFILL])
-        return run_fail(r, "%d rows in one pass: 1 to %d", n, s->m->rows[HI_PREFILL]);
-    if (check_ids(r, ids, n) != 0)
-        return -1;
-    guard_begin();
-    begin_pass(r, HI_PREFILL, ids, n, more);
-    s->m->prefill(r);
-    return end_pass(r);
-}
-
-int hi_decode(hi_run *r, int32_t id)
-{
-    struct hi_state *s = r->in;
-
-    if (!run_ok(r) || check_ids(r, &id, 1) != 0)
-        return -1;
-    guard_begin();
-    begin_pass(r, HI_DECODE, &id, 1, s->length + 1 < s->m->ctx);
-    s->m->decode(r);
-    return end_pass(r);
-}
-
-/* The tails hold rows from the last complete split on: bring those of the new length back. */
-static void restore_tails(hi_run *r)
-{
-    struct hi_state *s = r->in;
-    const hi_model *m = s->m;
-    int64_t first = s->length / m->split * m->split, plane = 2 * m->split * row_bytes(m);
-    uint64_t event = 0;
-
-    if (first == s->length)
-        return;
-    for (int layer = 0; layer < m->layers; layer++) {
-        dev_copy c = {
-            .dst = run_buffer(r, HI_B_TAILS) + (int64_t)layer * m->kv_heads * 2 * plane +
-                   first % (2 * m->split) * row_bytes(m),
-            .src = store_row(r, layer, 0, first),
-            .dst_pitch = plane,
-            .src_pitch = m->ctx * row_bytes(m),
-            .bytes = (s->length - first) * row_bytes(m),
-            .planes = 2 * m->kv_heads,
-            .after = s->last_store,
-        };
-        event = dev_start(s->dev, DEV_H2D, &c);
-    }
-    dev_wait(s->dev, DEV_H2D, event);
 }
 
 int hi_rewind(hi_run *r, int64_t n_tok)

@@ -7,7 +7,7 @@
 #   hi_device_library(TARGET FOLDER KERNELS [CHECKS..])   once per shape
 #   hi_model_executable(NAME FOLDER RUNTIME DEVICE)       once per plan
 #
-# CHECKS: definitions for test builds, HI_HARSH (scrambled store, poisoned memory, random
+# CHECKS: definitions for test builds, HI_HARSH (scrambled host memory, poisoned memory, random
 # delays) and HI_GUARD (no allocation during a pass).
 
 if(NOT CMAKE_BUILD_TYPE AND NOT CMAKE_CONFIGURATION_TYPES)
@@ -42,7 +42,8 @@ function(hi_runtime_library target)
     if(CMAKE_BUILD_TYPE STREQUAL "Debug")
         list(APPEND ARGN HI_GUARD)
     endif()
-    add_library(${target} STATIC ${r}/run.c ${r}/ring.c ${r}/steps.c ${r}/guard.c ${r}/weights.c
+    add_library(${target} STATIC ${r}/run.c ${r}/pass.c ${r}/kv.c ${r}/ring.c ${r}/weight_ring.c
+        ${r}/hidden.c ${r}/steps.c ${r}/attend.c ${r}/guard.c ${r}/weights.c
         ${r}/safetensors.c ${r}/infile.c ${r}/convert.c ${r}/random_weights.c ${r}/tokenizer.c
         ${r}/cli.c ${r}/prompt.c ${r}/progress.c ${r}/generate.c ${r}/selftest.c ${r}/cpu/pool.c ${r}/cpu/stream.c)
     target_include_directories(${target} PUBLIC ${r})

@@ -1,9 +1,8 @@
 /*
 ** selftest.c - the verbs 'info' and 'selftest'.
 **
-** The self-test needs no reference: the same tokens through one chunk after the other, and
-** partly token by token, must give the same bits; the scores must be finite; the arena must
-** end where the plan says.
+** The self-test needs no reference: the same tokens as one prompt, and partly token by token,
+** must give the same bits; the scores must be finite; the arena must end where the plan says.
 */
 #include <math.h>
 #include <stdio.h>
@@ -19,29 +18,18 @@ int cli_info(const hi_model *m)
     return fflush(stdout) == EOF ? EXIT_FAILED : 0;
 }
 
-static int feed(hi_run *r, const hi_model *m, const int32_t *ids, int64_t n)
-{
-    for (int64_t at = 0; at < n;) {
-        int64_t rows = n - at < m->rows[HI_PREFILL] ? n - at : m->rows[HI_PREFILL];
-        if (hi_prefill(r, ids + at, (int)rows, at + rows < n) != 0)
-            return -1;
-        at += rows;
-    }
-    return 0;
-}
-
 /* Scores after all n tokens, the last 'decoded' of them one by one. */
 static int scores_after(hi_run *r, const hi_model *m, const int32_t *ids, int64_t n, int decoded,
                         float *out)
 {
-    int64_t first = n - decoded, rows = first % m->rows[HI_PREFILL];
+    int64_t first = n - decoded;
 
-    if (hi_rewind(r, 0) != 0 || feed(r, m, ids, first) != 0)
+    if (hi_rewind(r, 0) != 0 || hi_prefill(r, ids, first) != 0)
         return -1;
     for (int i = 0; i < decoded; i++)
         if (hi_decode(r, ids[first + i]) != 0)
             return -1;
-    int64_t row = decoded == 0 && m->logits_all ? (rows == 0 ? m->rows[HI_PREFILL] : rows) - 1 : 0;
+    int64_t row = decoded == 0 && m->logits_all ? (n - 1) % m->rows[HI_PREFILL] : 0;
     memcpy(out, hi_logits(r) + row * m->vocab, (size_t)m->vocab * sizeof *out);
     return 0;
 }

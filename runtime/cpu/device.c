@@ -2,8 +2,8 @@
 ** device.c - the cpu target: an arena in memory, copy threads, kernels on a thread pool.
 **
 ** Compiled once per shape. Compute is synchronous: when a call returns its work is done, so
-** a copy started later is started after it. With a host store the arena stands for a device
-** of its size; without one everything is resident and no copy thread exists.
+** a copy started later is started after it. The arena stands for a device of its size; where
+** nothing moves between it and the host, no copy thread exists.
 */
 #include "../device.h"
 
@@ -34,10 +34,11 @@ struct hi_device {
     const hi_model *m;
     const hi_kernels *k;
     pool *pool;
-    stream *stream[DEV_STREAMS];     /* NULL without a store */
+    stream *stream[DEV_STREAMS];     /* NULL where nothing is copied */
     unsigned char *map, *arena;      /* the arena ends where the guard page begins */
     size_t map_bytes;
-    unsigned char *store;
+    unsigned char *host;
+    int64_t gathered_bytes;          /* rows of the embedding read from the host */
     double stall_s;
 };
 
@@ -78,33 +79,33 @@ static bool map_arena(hi_device *d)
     return true;
 }
 
-static bool map_store(hi_device *d)
+static bool map_host(hi_device *d)
 {
-    if (d->m->store_bytes == 0)
+    if (d->m->host_bytes == 0)
         return true;
-    d->store = map_pages((size_t)d->m->store_bytes);
-    if (d->store == NULL)
+    d->host = map_pages((size_t)d->m->host_bytes);
+    if (d->host == NULL)
         return false;
-    madvise(d->store, (size_t)d->m->store_bytes, MADV_HUGEPAGE);
+    madvise(d->host, (size_t)d->m->host_bytes, MADV_HUGEPAGE);
     return true;
 }
 
 static bool open_streams(hi_device *d, double gbps)
 {
-    if (!d->m->offload)
+    if (!d->m->offload && d->m->weight_slots == 0 && !d->m->hidden_on_host)
         return true;
     for (int i = 0; i < DEV_STREAMS; i++) {
-        d->stream[i] = stream_open(gbps, d->store, d->m->store_bytes);
+        d->stream[i] = stream_open(gbps, d->host, d->m->host_bytes);
         if (d->stream[i] == NULL)
             return false;
     }
     return true;
 }
 
-/* The store must fit what the machine has, now: later it would be killed, not refused. */
+/* Arena and host must fit what the machine has, now: later it would be killed, not refused. */
 static bool memory_left(const hi_device *d, char *err, size_t n)
 {
-    int64_t pages = sysconf(_SC_AVPHYS_PAGES), need = d->m->arena_bytes + d->m->store_bytes;
+    int64_t pages = sysconf(_SC_AVPHYS_PAGES), need = d->m->arena_bytes + d->m->host_bytes;
     FILE *f = fopen("/proc/meminfo", "r");
     long long kib = 0;
     char line[128];
@@ -117,10 +118,10 @@ static bool memory_left(const hi_device *d, char *err, size_t n)
     int64_t have = kib > 0 ? kib * 1024 : pages * PAGE;
     if (have <= 0 || need <= have)
         return true;
-    snprintf(err, n, "%s needs %lld MiB of memory (arena %lld, store %lld); %lld MiB are available: "
+    snprintf(err, n, "%s needs %lld MiB of memory (arena %lld, host %lld); %lld MiB are available: "
                      "generate it with a smaller --ctx or --vram",
              d->m->name, (long long)(need >> 20), (long long)(d->m->arena_bytes >> 20),
-             (long long)(d->m->store_bytes >> 20), (long long)(have >> 20));
+             (long long)(d->m->host_bytes >> 20), (long long)(have >> 20));
     return false;
 }
 
@@ -138,9 +139,9 @@ static int open_parts(hi_device *d, const hi_options *o, int *code, char *err, s
     *code = 3;
     if (!memory_left(d, err, n))
         return -1;
-    if (!map_arena(d) || !map_store(d)) {
-        snprintf(err, n, "cannot map %lld bytes of arena and %lld of store",
-                 (long long)d->m->arena_bytes, (long long)d->m->store_bytes);
+    if (!map_arena(d) || !map_host(d)) {
+        snprintf(err, n, "cannot map %lld bytes of arena and %lld of host",
+                 (long long)d->m->arena_bytes, (long long)d->m->host_bytes);
         return -1;
     }
     *code = 1;
@@ -182,8 +183,8 @@ void dev_close(hi_device *d)
 #endif
         munmap(d->map, d->map_bytes);
     }
-    if (d->store != NULL)
-        munmap(d->store, (size_t)d->m->store_bytes);
+    if (d->host != NULL)
+        munmap(d->host, (size_t)d->m->host_bytes);
     free(d);
 }
 
@@ -192,18 +193,25 @@ unsigned char *dev_arena(hi_device *d)
     return d->arena;
 }
 
-unsigned char *dev_store(hi_device *d)
+unsigned char *dev_host(hi_device *d)
 {
-    return d->store;
+    return d->host;
 }
 
 #if defined(__SANITIZE_ADDRESS__)
+/* Buffers lie in the order of their numbers. Those that stay are never fenced, not even for a
+   moment: a copy into the ring of weight slots may be under way. */
 void dev_layout(hi_device *d, const hi_buffer *buffers)
 {
-    __asan_poison_memory_region(d->arena, (size_t)d->m->arena_bytes);
+    int64_t end = 0;
+
     for (int i = 0; i < HI_BUFFERS; i++)
-        if (buffers[i].bytes > 0)
+        if (buffers[i].bytes > 0) {
+            __asan_poison_memory_region(d->arena + end, (size_t)(buffers[i].offset - end));
             __asan_unpoison_memory_region(d->arena + buffers[i].offset, (size_t)buffers[i].bytes);
+            end = buffers[i].offset + buffers[i].bytes;
+        }
+    __asan_poison_memory_region(d->arena + end, (size_t)(d->m->arena_bytes - end));
 }
 #else
 void dev_layout(hi_device *d, const hi_buffer *buffers)
@@ -254,9 +262,10 @@ void dev_wait(hi_device *d, dev_stream s, uint64_t event)
 void dev_copy_stats(const hi_device *d, hi_stats *s)
 {
     s->stall_s = d->stall_s;
+    s->h2d_bytes = d->gathered_bytes;
     if (d->stream[DEV_H2D] == NULL)
         return;
-    s->h2d_bytes = stream_bytes(d->stream[DEV_H2D]);
+    s->h2d_bytes += stream_bytes(d->stream[DEV_H2D]);
     s->d2h_bytes = stream_bytes(d->stream[DEV_D2H]);
     s->link_s = stream_seconds(d->stream[DEV_H2D]);
 }
@@ -280,10 +289,21 @@ void dev_poison(hi_device *d, void *p, int64_t bytes)
 
 /* ---- weights ---- */
 
+/* Where the part of the weights begins that a tensor belongs to. */
+static unsigned char *tensor_part(const hi_device *d, const hi_tensor *t)
+{
+    const hi_model *m = d->m;
+    unsigned char *weights = d->arena + m->buf[HI_PREFILL][HI_B_WEIGHTS].offset;
+
+    if (t->layer < 0)
+        return t->kind == HI_ROWS && m->embed < 0 ? d->host + m->host[HI_H_EMBED].offset : weights;
+    return (m->layer[t->layer].streamed ? d->host : weights) + m->layer[t->layer].at;
+}
+
 int dev_put_rows(void *to, const hi_tensor *t, int64_t row, int64_t n_rows, const void *elts)
 {
     hi_device *d = to;
-    elt *dst = (elt *)(d->arena + d->m->buf[HI_PREFILL][HI_B_WEIGHTS].offset + t->offset);
+    elt *dst = (elt *)(tensor_part(d, t) + t->offset);
     int64_t first = t->row0 + row;
 
     if (t->kind == HI_PACKED)
@@ -295,12 +315,19 @@ int dev_put_rows(void *to, const hi_tensor *t, int64_t row, int64_t n_rows, cons
     return 0;
 }
 
+void dev_loaded(hi_device *d)
+{
+    const hi_buffer *layers = &d->m->host[HI_H_LAYERS];
+    if (layers->bytes > 0)
+        stream_scramble(d->host, layers->offset, layers->bytes);
+}
+
 /* ---- rows ---- */
 
 /* A job over the rows of a pass, ROWS_PER_ITEM at a time. */
 typedef struct row_job {
     hi_device *d;
-    int rows;
+    int rows, head, n;               /* rotated: heads [head, head + n) */
     void *y;
     const void *x, *w;
     const int32_t *ids;
@@ -320,15 +347,22 @@ static int last_row(const row_job *j, int item)
     return end < j->rows ? end : j->rows;
 }
 
+static const elt *embedding(const hi_device *d)
+{
+    const hi_model *m = d->m;
+    if (m->embed < 0)
+        return (const elt *)(d->host + m->host[HI_H_EMBED].offset);
+    return (const elt *)(d->arena + m->buf[HI_PREFILL][HI_B_WEIGHTS].offset + m->embed);
+}
+
 static void embed_rows(void *arg, int item)
 {
     const row_job *j = arg;
-    const hi_model *m = j->d->m;
-    const elt *table = (const elt *)(j->d->arena + m->buf[HI_PREFILL][HI_B_WEIGHTS].offset + m->embed);
+    const elt *table = j->w;
 
     for (int i = item * ROWS_PER_ITEM; i < last_row(j, item); i++) {
         elt *x = (elt *)j->y + (int64_t)i * HIDDEN;
-        if (m->tied)
+        if (j->d->m->tied)
             unpack_row(x, table, j->ids[i], HIDDEN);
         else
             memcpy(x, table + (int64_t)j->ids[i] * HIDDEN, HIDDEN * sizeof(elt));
@@ -337,7 +371,9 @@ static void embed_rows(void *arg, int item)
 
 void dev_embed(hi_device *d, void *x, const int32_t *ids, int rows)
 {
-    run_rows(d, embed_rows, &(row_job){ .rows = rows, .y = x, .ids = ids });
+    run_rows(d, embed_rows, &(row_job){ .rows = rows, .y = x, .w = embedding(d), .ids = ids });
+    if (d->m->embed < 0)
+        d->gathered_bytes += (int64_t)rows * HIDDEN * (int64_t)sizeof(elt);
 }
 
 static void rope_rows(void *arg, int item)
@@ -373,14 +409,15 @@ static void rotate_rows(void *arg, int item)
     for (int i = item * ROWS_PER_ITEM; i < last_row(j, item); i++) {
         elt *row = (elt *)j->y + (int64_t)i * QKV_COLS;
         const float *cs = (const float *)j->x + (int64_t)i * HEAD_DIM;
-        for (int h = 0; h < HEADS + KV_HEADS; h++)
+        for (int h = j->head; h < j->head + j->n; h++)
             j->d->k->rope(row + h * HEAD_DIM, row + h * HEAD_DIM, cs);
     }
 }
 
-void dev_rotate(hi_device *d, void *qkv, const float *cs, int rows)
+void dev_rotate(hi_device *d, void *qkv, const float *cs, int rows, int head, int n)
 {
-    run_rows(d, rotate_rows, &(row_job){ .rows = rows, .y = qkv, .x = cs });
+    run_rows(d, rotate_rows,
+             &(row_job){ .rows = rows, .head = head, .n = n, .y = qkv, .x = cs });
 }
 
 static void append_rows(void *arg, int item)
@@ -422,7 +459,8 @@ void dev_activate(hi_device *d, void *mlp, int rows)
 typedef struct product_job {
     const hi_kernels *k;
     kern_matmul a;
-    int panels, row_items;           /* items: row blocks x panel blocks, rows the faster */
+    int panel, panels;               /* first and end */
+    int row_items;                   /* items: row blocks x panel blocks, rows the faster */
 } product_job;
 
 static int min_int(int a, int b)
@@ -433,7 +471,8 @@ static int min_int(int a, int b)
 static void product_item(void *arg, int item)
 {
     const product_job *j = arg;
-    int m0 = item % j->row_items * PRODUCT_ROWS, j0 = item / j->row_items * PANELS_PER_ITEM;
+    int m0 = item % j->row_items * PRODUCT_ROWS;
+    int j0 = j->panel + item / j->row_items * PANELS_PER_ITEM;
     j->k->matmul(&j->a, m0, min_int(m0 + PRODUCT_ROWS, j->a.m), j0,
                  min_int(j0 + PANELS_PER_ITEM, j->panels));
 }
@@ -444,10 +483,11 @@ void dev_matmul(hi_device *d, const dev_product *p)
     product_job j = {
         .k = d->k,
         .a = { p->x, p->w, p->bias, p->y, p->x_stride, p->n, p->rows, p->n, p->k, MODE[p->mode] },
-        .panels = (p->n + PANEL - 1) / PANEL,
+        .panel = p->from / PANEL,
+        .panels = (p->to + PANEL - 1) / PANEL,
         .row_items = (p->rows + PRODUCT_ROWS - 1) / PRODUCT_ROWS,
     };
-    int panel_items = (j.panels + PANELS_PER_ITEM - 1) / PANELS_PER_ITEM;
+    int panel_items = (j.panels - j.panel + PANELS_PER_ITEM - 1) / PANELS_PER_ITEM;
     pool_run(d->pool, product_item, &j, j.row_items * panel_items);
 }
 

@@ -3,7 +3,8 @@
 **
 ** The queue is a ring of jobs; head and tail are counted from the start, so the number of
 ** completed jobs is the newest event that is over. A limit on the rate is kept over pieces:
-** a piece that was faster than the link would have been is followed by a sleep.
+** a piece that was faster than the link would have been is followed by a sleep; in checked builds
+** the sleep comes first, so that nothing is there before its time.
 */
 #include "stream.h"
 
@@ -22,7 +23,7 @@ typedef struct job {
 
 struct stream {
     double gbps;
-    const unsigned char *scrambled, *scrambled_end;
+    const unsigned char *host, *host_end;
     pthread_t thread;
     pthread_mutex_t lock;
     pthread_cond_t changed;          /* a job was queued, or completed, or the end is near */
@@ -49,7 +50,7 @@ static void sleep_until(int64_t ns)
 }
 
 #ifdef HI_HARSH
-/* Byte i of the store is kept xored with this. */
+/* Byte i of the host's allocation is kept xored with this, if copies read it. */
 static unsigned char mask_of(uint64_t i)
 {
     return (unsigned char)((i * 0x9e3779b97f4a7c15u >> 56) | 1);
@@ -57,9 +58,9 @@ static unsigned char mask_of(uint64_t i)
 
 static void copy_bytes(stream *s, unsigned char *dst, const unsigned char *src, size_t n)
 {
-    bool in = dst >= s->scrambled && dst < s->scrambled_end;
-    bool out = src >= s->scrambled && src < s->scrambled_end;
-    uint64_t at = (uint64_t)((in ? dst : src) - s->scrambled);
+    bool in = dst >= s->host && dst < s->host_end;
+    bool out = src >= s->host && src < s->host_end;
+    uint64_t at = (uint64_t)((in ? dst : src) - s->host);
 
     if (!in && !out) {
         memcpy(dst, src, n);
@@ -68,6 +69,14 @@ static void copy_bytes(stream *s, unsigned char *dst, const unsigned char *src, 
     for (size_t i = 0; i < n; i++)
         dst[i] = src[i] ^ mask_of(at + i);
 }
+
+void stream_scramble(unsigned char *host, int64_t at, int64_t bytes)
+{
+    for (int64_t i = at; i < at + bytes; i++)
+        host[i] ^= mask_of((uint64_t)i);
+}
+
+static const bool LATE = true;
 
 static void delay(stream *s)
 {
@@ -81,6 +90,13 @@ static void copy_bytes(stream *s, unsigned char *dst, const unsigned char *src, 
     (void)s;
     memcpy(dst, src, n);
 }
+
+void stream_scramble(unsigned char *host, int64_t at, int64_t bytes)
+{
+    (void)host, (void)at, (void)bytes;
+}
+
+static const bool LATE = false;
 
 static void delay(stream *s)
 {
@@ -96,9 +112,12 @@ static void copy_plane(stream *s, const dev_copy *c, int plane, int64_t start)
 
     for (int64_t at = 0; at < c->bytes; at += PIECE) {
         int64_t n = c->bytes - at < PIECE ? c->bytes - at : PIECE;
+        int64_t end = s->gbps > 0 ? (int64_t)((double)(plane * c->bytes + at + n) / s->gbps) : 0;
+        if (LATE && end > 0)
+            sleep_until(start + end);
         copy_bytes(s, dst + at, src + at, (size_t)n);
-        if (s->gbps > 0)
-            sleep_until(start + (int64_t)((double)(plane * c->bytes + at + n) / s->gbps));
+        if (!LATE && end > 0)
+            sleep_until(start + end);
     }
 }
 
@@ -142,15 +161,15 @@ static void *work(void *arg)
     return NULL;
 }
 
-stream *stream_open(double gbps, const unsigned char *scrambled, int64_t scrambled_bytes)
+stream *stream_open(double gbps, const unsigned char *host, int64_t host_bytes)
 {
     stream *s = calloc(1, sizeof *s);
 
     if (s == NULL)
         return NULL;
     s->gbps = gbps;
-    s->scrambled = scrambled;
-    s->scrambled_end = scrambled + scrambled_bytes;
+    s->host = host;
+    s->host_end = host + host_bytes;
     pthread_mutex_init(&s->lock, NULL);
     pthread_cond_init(&s->changed, NULL);
     if (pthread_create(&s->thread, NULL, work, s) != 0) {

@@ -13,12 +13,15 @@ typedef struct stream stream;
 
 /*
 ** gbps    bytes per nanosecond at most; 0: no limit
-** scrambled, scrambled_bytes  the host store: a checked build (HI_HARSH) keeps its bytes
-**         scrambled, so that only copies through a stream can read it, and delays copies at random
+** host, host_bytes  the host's allocation: a checked build (HI_HARSH) keeps what is copied to
+**         and from it scrambled, so that nothing else can read it, and delays copies at random
 ** Returns NULL when out of memory or threads.
 */
-stream *stream_open(double gbps, const unsigned char *scrambled, int64_t scrambled_bytes);
+stream *stream_open(double gbps, const unsigned char *host, int64_t host_bytes);
 void stream_close(stream *s);
+
+/* Bytes [at, at + bytes) of 'host' were written directly: scrambles them in a checked build. */
+void stream_scramble(unsigned char *host, int64_t at, int64_t bytes);
 
 /* Queues a copy that first waits for event c->after of 'other'; blocks while the queue is full. */
 uint64_t stream_start(stream *s, stream *other, const dev_copy *c);

@@ -26,24 +26,38 @@ static const float ROPE_FREQ[] = {
 static const int EOS[] = { $(spec.eos) };
 
 //% end
-/* Bytes into 'weights': norm, qkv, bias, o, bias; norm, gate and up, bias, down, bias. */
+/* A layer's parts, bytes from its begin: norm, qkv, bias, o, bias; norm, gate and up, bias, down,
+   bias. */
+#define PARTS $(spec.layer_parts)
+
+/* Where each layer begins, whether it is streamed, its resident rows in prefill and decode. */
 static const hi_layer LAYER[LAYERS] = {
 //% for _, line in ipairs(spec.layer_lines) do
     $(line)
 //% end
 };
 
-/* Every tensor of the checkpoint: name, shape, kind, offset, first row. */
+/* Every tensor of the checkpoint: name, shape, kind, layer, offset, first row. */
 static const hi_tensor TENSOR[] = {
 //% for _, line in ipairs(spec.tensor_lines) do
     $(line)
 //% end
 };
 
-/* Head groups in the ring's order: layer, head, heads, resident tiles in prefill and decode. */
-static const hi_group RING[N_GROUPS] = {
-//% for _, line in ipairs(plan.ring_lines) do
+//% for _, band in ipairs(plan.bands) do
+/* Head groups in the ring's order: layer, head, heads. */
+static const hi_group RING_BY_$(band.group)[] = {
+//% for _, line in ipairs(band.ring) do
     $(line)
+//% end
+};
+
+//% end
+/* Bands: up to so many rows, tile, KV heads that move together. */
+static const hi_band BAND[] = {
+//% for _, band in ipairs(plan.bands) do
+    { $(band.upto), $(band.tile), $(band.group), RING_BY_$(band.group),
+      sizeof RING_BY_$(band.group) / sizeof *RING_BY_$(band.group) },
 //% end
 };
 
@@ -82,15 +96,19 @@ const hi_model hi_the_model = {
     .ctx = $(plan.ctx),
     .offload = $(plan.offload_text),
     .logits_all = $(plan.logits_all),
-    .tile = TILE,
     .split = $(plan.split),
-    .group = $(plan.group),
-    .slots = N_SLOTS,
+    .slots = $(plan.slots),
     .rows = { $(plan.rows_prefill), $(plan.rows_decode) },
+    .panel = $(plan.panel),
+    .panels = $(plan.panels),
+    .hidden_on_host = $(plan.hidden_on_host),
+    .weight_slots = $(plan.weight_slots),
+    .layer_bytes = $(plan.layer_bytes),
+    .hold = $(plan.hold),
     .budget_bytes = $(plan.budget),
     .arena_bytes = $(plan.arena),
     .reserve_bytes = $(plan.reserve),
-    .store_bytes = $(plan.store),
+    .host_bytes = $(plan.host),
     .buf = {
         /* prefill: offset, bytes */
         {
@@ -105,8 +123,16 @@ const hi_model hi_the_model = {
 //% end
         },
     },
-    .ring = RING,
-    .n_groups = N_GROUPS,
+    .host = {
+//% if #plan.host_buffers == 0 then
+        { 0, 0 },
+//% end
+//% for _, line in ipairs(plan.host_buffers) do
+        $(line)
+//% end
+    },
+    .band = BAND,
+    .n_bands = sizeof BAND / sizeof *BAND,
 
     .prefill = pass_prefill,
     .decode = pass_decode,

@@ -12,23 +12,21 @@
 
 #define LAYERS $(spec.layers)
 
-/* Tokens of a tile, and staging slots in the ring. */
-#define TILE $(plan.tile)
-#define N_SLOTS $(plan.slots)
-
 //% if plan.offload then
-/* The ring's current slot; refill turns the ring. */
+/* Staging slots in the ring, and its current slot; refill turns the ring. */
+#define N_SLOTS $(plan.slots)
 #define SLOT (r->turn % N_SLOTS)
 
 //% end
-/* Head groups in the ring's order: layer, first KV head. */
+//% for _, band in ipairs(plan.bands) do
+/* Head groups in the ring's order, $(band.group) KV heads each: layer, first and last KV head. */
 enum {
-//% for _, line in ipairs(plan.group_lines) do
+//% for _, line in ipairs(band.names) do
     $(line)
 //% end
-    N_GROUPS
 };
 
+//% end
 extern const hi_model hi_the_model;
 
 void pass_prefill(hi_run *r);

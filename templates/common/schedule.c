@@ -11,13 +11,19 @@
 */
 #include "model.h"
 
-//% for _, layer in ipairs(pass.layers) do
+//% for _, band in ipairs(pass.bands) do
+//% for _, line in ipairs(band.comment) do
+/* ---- $(line) ---- */
+
+//% end
+//% for _, panel in ipairs(band.panels) do
+//% for _, layer in ipairs(panel.layers) do
 /*
 //% for _, line in ipairs(layer.cost) do
 ** $(line)
 //% end
 */
-static void layer_$(layer.number)(hi_run *r)
+static void $(layer.name)(hi_run *r)
 {
 //% for i, paragraph in ipairs(layer.paragraphs) do
 //% if i > 1 then
@@ -29,6 +35,15 @@ static void layer_$(layer.number)(hi_run *r)
 //% end
 }
 
+//% end
+static void $(panel.name)(hi_run *r)
+{
+//% for _, line in ipairs(panel.lines) do
+    $(line)
+//% end
+}
+
+//% end
 //% end
 //% if pass.enter then
 /*
@@ -43,17 +58,26 @@ void enter_decode(hi_run *r)
 //% end
 }
 
-//% end
-/* $(pass.whole) */
-void pass_$(pass.name)(hi_run *r)
+/* One token through all layers. */
+void pass_decode(hi_run *r)
 {
-//% for _, line in ipairs(pass.before) do
-    $(line)
-//% end
-//% for _, layer in ipairs(pass.layers) do
-    layer_$(layer.number)(r);
-//% end
-//% for _, line in ipairs(pass.after) do
+//% for _, line in ipairs(pass.calls[1].lines) do
     $(line)
 //% end
 }
+//% else
+/* A prompt: every chunk through each panel of layers. */
+void pass_prefill(hi_run *r)
+{
+//% for i, call in ipairs(pass.calls) do
+    /* layers $(call.first)-$(call.last) */
+    for (int c = 0; c < r->chunks; c++) {
+        begin_pass(r, $(call.panel), c);
+//% for _, line in ipairs(call.lines) do
+        $(line)
+//% end
+        end_pass(r);
+    }
+//% end
+}
+//% end

@@ -1,13 +1,15 @@
 # Bit-equality: every placement gives the reference's scores.
 #
-# placements.txt: budget | hi-gen options | run options. The same lines serve all models; every
-# second one also runs harsh (scrambled store, poisoned slots, random delays, guarded heap).
+# placements.txt and panels.txt: budget | hi-gen options | run options. The lines of placements.txt
+# serve all models, those of panels.txt the deep one; every second one runs harsh (scrambled store,
+# poisoned slots, random delays, guarded heap).
 set(TOKENS 2200)
 set(DECODED 64)
 set(COMMON --ctx 2304 --logits all)
 
-file(STRINGS placements.txt lines REGEX "^[^#]")
-set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS placements.txt)
+file(STRINGS placements.txt placements REGEX "^[^#]")
+file(STRINGS panels.txt panels REGEX "^[^#]")
+set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS placements.txt panels.txt)
 if(HI_SANITIZE)                      # slower: a third of the placements
     set(every 3)
 else()
@@ -19,7 +21,11 @@ add_custom_command(OUTPUT ${out}/ids.txt
         > ${out}/ids.txt VERBATIM)
 add_custom_target(bits_ids ALL DEPENDS ${out}/ids.txt)
 
-add_test(NAME bits.pairs COMMAND awk -f ${e2e}/pairs.awk ${e2e}/placements.txt)
+add_test(NAME bits.pairs COMMAND awk -v "names=budget group tile slots chunk threads gbps" -v least=200
+    -f ${e2e}/pairs.awk ${e2e}/placements.txt)
+add_test(NAME bits.pairs_panels COMMAND awk
+    -v "names=budget group tile bands slots chunk panel weights weight-slots hidden embed threads gbps" -v least=400
+    -f ${e2e}/pairs.awk ${e2e}/panels.txt)
 
 foreach(model needle toy_gqa toy_gqa_f32 toy_mha toy_wide)
     set(common ${COMMON} --numerics ${numerics_${model}})
@@ -45,6 +51,10 @@ foreach(model needle toy_gqa toy_gqa_f32 toy_mha toy_wide)
         ${weights_${model}} ${out}/ids.txt ${reference} ${bytes} decode=${DECODED} threads=2)
     set_tests_properties(bits.${model}.last PROPERTIES FIXTURES_REQUIRED "bits_${model};needle_folder")
 
+    set(lines ${placements})
+    if(model STREQUAL "toy_wide")
+        list(APPEND lines ${panels})
+    endif()
     set(i 0)
     foreach(line IN LISTS lines)
         math(EXPR i "${i} + 1")

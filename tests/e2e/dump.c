@@ -3,9 +3,10 @@
 **
 **   dump WEIGHTS IDS OUT [rows=N] [decode=N] [threads=N] [gbps=X] [isa=NAME] [rewind=N]
 **
-** The prompt is all ids but the last 'decode', in passes of at most 'rows'; then these one by
-** one. The file holds floats: (prompt, vocab) of the prefill, (decode, vocab) of the rest.
-** rewind=N: before decoding, drop the newest N tokens and prefill them again.
+** The prompt is all ids but the last 'decode', whole or cut into prompts of 'rows'; then these one
+** by one. The file holds floats: (prompt, vocab) of the prefill, with --logits last one row a
+** prompt; (decode, vocab) of the rest. rewind=N: before decoding, drop the newest N tokens and
+** prefill them again.
 */
 #include <stdio.h>
 #include <stdlib.h>
@@ -58,27 +59,27 @@ static void read_ids(job *j)
     fclose(f);
 }
 
-static void write_scores(job *j, hi_run *r, int rows)
+static void write_scores(job *j, hi_run *r, int64_t rows)
 {
     size_t n = (size_t)rows * (size_t)hi_the_model.vocab;
     if (fwrite(hi_logits(r), sizeof(float), n, j->out) != n)
         die(j->out_path, "cannot write");
 }
 
-/* Ids [from, to) in passes of at most 'rows'; writes the scores of rows >= first. */
-static void prefill(job *j, hi_run *r, int from, int to, bool write)
+static void on_pass(void *arg, hi_run *r, const hi_pass *pass)
 {
-    const hi_model *m = &hi_the_model;
-    int most = j->rows > 0 && j->rows < m->rows[HI_PREFILL] ? j->rows : m->rows[HI_PREFILL];
+    if (pass->scored)
+        write_scores(arg, r, hi_the_model.logits_all ? pass->rows : 1);
+}
 
-    for (int at = from; at < to;) {
-        int n = to - at < most ? to - at : most;
-        if (hi_prefill(r, j->ids + at, n, at + n < to) != 0)
+/* Ids [from, to), in prompts of at most 'rows'. */
+static void prefill(const job *j, hi_run *r, int from, int to)
+{
+    int most = j->rows > 0 ? j->rows : to - from;
+
+    for (int at = from; at < to; at += most)
+        if (hi_prefill(r, j->ids + at, to - at < most ? to - at : most) != 0)
             die("prefill", hi_error_text(r));
-        if (write)
-            write_scores(j, r, m->logits_all ? n : 1);
-        at += n;
-    }
 }
 
 int main(int argc, char **argv)
@@ -95,11 +96,13 @@ int main(int argc, char **argv)
     if (j.out == NULL)
         die(j.out_path, "cannot open");
     int prompt = j.n - j.decode;
-    prefill(&j, r, 0, prompt, true);
+    hi_set_watch(r, on_pass, &j);
+    prefill(&j, r, 0, prompt);
+    hi_set_watch(r, NULL, NULL);
     if (j.rewind > 0) {
         if (hi_rewind(r, prompt - j.rewind) != 0)
             die("rewind", hi_error_text(r));
-        prefill(&j, r, prompt - j.rewind, prompt, false);
+        prefill(&j, r, prompt - j.rewind, prompt);
     }
     for (int i = prompt; i < j.n; i++) {
         if (hi_decode(r, j.ids[i]) != 0)

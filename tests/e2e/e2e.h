@@ -49,21 +49,18 @@ static inline void must(hi_run *r, const char *what, int rc)
         die("%s at token %lld: %s", what, (long long)hi_length(r), hi_error_text(r));
 }
 
-/* Rows of the next pass of a prompt with n tokens left. */
-static inline int pass_rows(int n)
-{
-    int most = hi_the_model.rows[HI_PREFILL];
-    return n < most ? n : most;
-}
-
-/* Prefills n tokens in passes as large as planned. */
+/* Prefills a prompt of n tokens. */
 static inline void feed(hi_run *r, const int32_t *ids, int n)
 {
-    for (int at = 0; at < n;) {
-        int rows = pass_rows(n - at);
-        must(r, "prefill", hi_prefill(r, ids + at, rows, at + rows < n));
-        at += rows;
-    }
+    must(r, "prefill", hi_prefill(r, ids, n));
+}
+
+/* Scores of the newest row: n tokens came with the last call, a prompt or one decoded token. */
+static inline const float *last_scores(const hi_run *r, int n)
+{
+    const hi_model *m = &hi_the_model;
+    int row = m->logits_all ? (n - 1) % m->rows[HI_PREFILL] : 0;
+    return hi_logits(r) + (int64_t)row * m->vocab;
 }
 
 /* Bytes copied to the device; a plan within a budget must have copied some. */

@@ -41,7 +41,7 @@ function(hi_fault_test name script base program)
         $<TARGET_FILE:${program}> ${weights_${model}} ${fault_ids_${base}} ${fault_options} ${fault_run_${base}})
     set_tests_properties(${name} PROPERTIES FIXTURES_REQUIRED "bits_${model};faults_${model};needle_folder"
         TIMEOUT 100)
-    if(base MATCHES "^(wide|slow|stores|early)")     # races against the link: nothing beside them
+    if(base MATCHES "^(wide|slow|stores|early|ring|panels)")     # races against the link: nothing beside them
         set_tests_properties(${name} PROPERTIES RUN_SERIAL ON)
     endif()
 endfunction()
@@ -115,9 +115,9 @@ foreach(phase prefill decode)
     hi_fault(${phase}_refill_first gqa ${phase}.c
         "/ attend\\(/{s/SLOT\\)/(r->turn + N_SLOTS - 1) % N_SLOTS)/;h;d};/ refill\\(/G")
     hi_fault(${phase}_newest_deleted gqa ${phase}.c "/ attend_newest\\(r, 1, 0/d")
-    hi_fault(${phase}_tile_fewer gqa ${phase}.c "s/(attend_resident\\(r, 1, 0, 1, )1\\)/\\10)/")
-    hi_fault(${phase}_tile_more gqa ${phase}.c "s/(attend_resident\\(r, 1, 0, 1, )1\\)/\\12)/")
-    hi_fault(${phase}_loop_late gqa ${phase}.c "s/int t = 1;/int t = 2;/")
+    hi_fault(${phase}_tile_fewer gqa ${phase}.c "s/(attend_resident\\(r, 1, 0, 1, )256\\)/\\10)/")
+    hi_fault(${phase}_tile_more gqa ${phase}.c "s/(attend_resident\\(r, 1, 0, 1, )256\\)/\\1512)/")
+    hi_fault(${phase}_loop_late gqa ${phase}.c "s/int64_t t = 256;/int64_t t = 512;/")
     hi_fault(${phase}_open_deleted gqa ${phase}.c "/ open_heads\\(r, 1, 1/d")
     hi_fault(${phase}_close_deleted gqa ${phase}.c "/ close_heads\\(r, 1, 1/d")
 endforeach()
@@ -145,10 +145,27 @@ hi_fault(await_store_deleted stores prefill.c "/ await_store\\(/d")
 
 hi_link_fault(copy_early early FAULT=EARLY SLOW_STORE)
 
-# ---- decode keeps more tiles than prefill ----
+# ---- weights that come through a ring, once a chunk; and once a prompt, panel by panel ----
 
-hi_fault_base(settle toy_gqa 1.5 "long;gbps=1;decode=4")
+hi_fault_base(ring toy_gqa none "gbps=0.01;decode=20" --weights 0 --weight-slots 2 --panel 3 --chunk 256)
+hi_fault_base(panels toy_gqa none "gbps=0.01;decode=20" --weights 0 --weight-slots 2 --panel 1 --hidden host --chunk 256)
+foreach(phase prefill decode)
+    hi_fault(${phase}_await_weights_deleted ring ${phase}.c "/ await_weights\\(/d")
+    hi_fault(${phase}_refill_weights_deleted ring ${phase}.c "/ refill_weights\\(r, 1/d")
+    hi_fault(${phase}_refill_weights_first ring ${phase}.c "/ refill_weights\\(/d;s/( await_weights)(.*)/\\1\\2 refill_weights\\2/")
+endforeach()
+hi_fault(await_weights_deleted panels prefill.c "/ await_weights\\(/d")
+hi_fault(retire_weights_deleted panels prefill.c "/ retire_weights\\(r, [01]/d")
+hi_fault(retired_at_once panels prefill.c "s/ retire_weights\\(/ refill_weights(/")
+hi_fault(put_hidden_deleted panels prefill.c "/ put_hidden\\(/d")
+hi_fault(take_hidden_deleted panels prefill.c "/ take_hidden\\(/d")
+hi_fault(panels_swapped panels prefill.c 
+    "/panel_0.\\(r\\)/{s/_01\\(/_0_(/;s/_02\\(/_01(/;s/_0_\\(/_02(/}")
+
+# ---- decode keeps more rows than prefill ----
+
+hi_fault_base(settle toy_gqa 1.1 "long;gbps=1;decode=4" --weights 3 --group 2 --tile 256 --slots 3 --chunk 512)
 hi_fault(deleted settle decode.c "/ settle\\(r, 1,/d")
-hi_fault(last settle decode.c "/ settle\\(r, 1,/s/ 4\\)/ 3)/")
-hi_fault(first settle decode.c "/ settle\\(r, 1,/s/ 1, 4\\)/ 2, 4)/")
-hi_fault(tile_fewer settle decode.c "s/(attend_resident\\(r, 1, 0, 2, )4\\)/\\13)/")
+hi_fault(last settle decode.c "/ settle\\(r, 1,/s/ 2304\\)/ 1792)/")
+hi_fault(first settle decode.c "/ settle\\(r, 1,/s/ 512, 2304\\)/ 768, 2304)/")
+hi_fault(tile_fewer settle decode.c "s/(attend_resident\\(r, 1, 0, 2, )2304\\)/\\11792)/")

@@ -62,7 +62,7 @@ refuse 3 "256" "$spec" --resident 0 --tile 100 $out
 refuse 3 "chunk" "$spec" --resident 0 --chunk 100 $out
 refuse 3 "128" "$spec" --resident 0 --chunk 100 $out
 refuse 3 "group" "$spec" --resident 0 --group 3 $out
-refuse 3 "slots" "$spec" --resident 0 --slots 2 $out
+refuse 3 "slots" "$spec" --resident 0 --slots 1 $out
 refuse 3 "slots" "$spec" --resident 0 --slots 65 $out
 refuse 3 "ram" "$spec" --vram 1500K --ram 10K $out
 refuse 3 "smallest budget that works: " "$spec" --vram 100K $out
@@ -82,7 +82,8 @@ run 1 "/proc/nowhere" "$spec" --out /proc/nowhere/x
 mkdir "$t/taken" "$t/taken/model.c"
 run 1 "$t/taken/model.c" "$spec" --out "$t/taken"
 ls "$t/taken" | grep -q new && wrong "a temporary is left behind"
-HI_HOME=/nowhere refuse 1 "/nowhere/templates" "$spec" $out
+HI_HOME=/nowhere refuse 4 "/nowhere/specs/machine/cpu.lua" "$spec" $out
+HI_HOME=/nowhere refuse 1 "/nowhere/templates" "$spec" --machine "$home/specs/machine/cpu.lua" $out
 long=$(printf '%05000d' 0)
 refuse 2 "too long" "$spec" --out "$long"
 
@@ -113,7 +114,8 @@ run 0 "" "$spec" "$@" --out "$t/b"
 for other in b c; do
     diff -r "$t/a" "$t/$other" >"$t/out" || wrong "the folders a and $other differ"
 done
-[ "$(ls "$t/a" | tr '\n' ' ')" = "CMakeLists.txt Makefile decode.c model.c model.h prefill.c shape.h " ] ||
+[ "$(ls "$t/a" | tr '\n' ' ')" = \
+    "CMakeLists.txt Makefile decode.c model.c model.h plan.json prefill.c report.html shape.h " ] ||
     wrong "the folder holds other files"
 before=$(stat -c %Y.%i "$t/a/model.c")
 run 0 "" "$spec" "$@" --out "$t/a"

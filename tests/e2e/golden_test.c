@@ -70,6 +70,16 @@ static void read_golden(golden *g, const char *folder)
 
 /* ---- runs ---- */
 
+/* A chunk's scores to their rows of 'arg' (n_ids, vocab). */
+static void on_pass(void *arg, hi_run *r, const hi_pass *pass)
+{
+    size_t row = (size_t)hi_the_model.vocab;
+
+    if (pass->scored)
+        memcpy((float *)arg + (size_t)pass->first * row, hi_logits(r),
+               (size_t)pass->rows * row * sizeof(float));
+}
+
 /* Scores (n_ids, vocab) of the prompt, the last 'decoded' tokens of it one by one. */
 static void run_prompt(hi_run *r, const golden *g, int decoded, float *scores)
 {
@@ -77,12 +87,8 @@ static void run_prompt(hi_run *r, const golden *g, int decoded, float *scores)
     size_t row = g->vocab * sizeof *scores;
 
     must(r, "rewind", hi_rewind(r, 0));
-    for (int at = 0; at < prompt;) {
-        int rows = pass_rows(prompt - at);
-        must(r, "prefill", hi_prefill(r, g->ids + at, rows, at + rows < prompt));
-        memcpy(scores + (size_t)at * g->vocab, hi_logits(r), (size_t)rows * row);
-        at += rows;
-    }
+    hi_set_watch(r, on_pass, scores);
+    feed(r, g->ids, prompt);
     for (int at = prompt; at < (int)g->n_ids; at++) {
         must(r, "decode", hi_decode(r, g->ids[at]));
         memcpy(scores + (size_t)at * g->vocab, hi_logits(r), row);

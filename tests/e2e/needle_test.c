@@ -16,7 +16,7 @@
 ** answer is greedy, and the best score must be LEAST_MARGIN above the second. Bits hide
 ** no mistake here: the context is a chain, one damaged link gives token 0.
 **
-** dev_append, dev_attend and norm_qkv are wrapped by the linker.
+** dev_append, dev_attend, norm_qkv and norm_kv are wrapped by the linker.
 */
 #include <math.h>
 #include <string.h>
@@ -57,6 +57,8 @@ static struct {
 
 void __real_norm_qkv(hi_run *r, int layer);
 void __wrap_norm_qkv(hi_run *r, int layer);
+void __real_norm_kv(hi_run *r, int layer);
+void __wrap_norm_kv(hi_run *r, int layer);
 void __real_dev_append(hi_device *d, const dev_new_rows *a);
 void __wrap_dev_append(hi_device *d, const dev_new_rows *a);
 void __real_dev_attend(hi_device *d, const dev_attention *a);
@@ -66,6 +68,12 @@ void __wrap_norm_qkv(hi_run *r, int layer)
 {
     harm.now = layer;
     __real_norm_qkv(r, layer);
+}
+
+void __wrap_norm_kv(hi_run *r, int layer)
+{
+    harm.now = layer;
+    __real_norm_kv(r, layer);
 }
 
 void __wrap_dev_append(hi_device *d, const dev_new_rows *a)
@@ -84,18 +92,19 @@ void __wrap_dev_append(hi_device *d, const dev_new_rows *a)
 
 void __wrap_dev_attend(hi_device *d, const dev_attention *a)
 {
-    if (harm.blind && a->key0 < a->pos0)
-        return;
+    int chunk = hi_the_model.rows[HI_PREFILL];
+    if (harm.blind && a->key0 < a->pos0 / chunk * chunk)
+        return;                      /* pos0 may be the last row of a pass */
     __real_dev_attend(d, a);
 }
 
 /* ---- asking ---- */
 
-/* Greedy token of the newest row; its lead over the second best. */
+/* Greedy token of the newest row, the last of a prompt of 'rows'; its lead over the second best. */
 static int32_t best_token(hi_run *r, int rows, float *margin)
 {
     int n = hi_the_model.vocab;
-    const float *s = hi_logits(r) + (hi_the_model.logits_all ? (size_t)(rows - 1) * (size_t)n : 0);
+    const float *s = last_scores(r, rows);
     int32_t best = hi_argmax(s, n);
 
     if (best < 0)
@@ -107,7 +116,7 @@ static int32_t best_token(hi_run *r, int rows, float *margin)
     return best;
 }
 
-/* Appends tokens in one pass, or one by one. Returns the rows of the last pass. */
+/* Appends tokens as one prompt, or one by one. Returns the tokens of the last call. */
 static int append(hi_run *r, const uint8_t *text, int n, bool one_by_one)
 {
     int32_t ids[16];
@@ -118,7 +127,7 @@ static int append(hi_run *r, const uint8_t *text, int n, bool one_by_one)
             must(r, "decode", hi_decode(r, ids[i]));
     }
     if (!one_by_one)
-        must(r, "prefill", hi_prefill(r, ids, n, false));
+        feed(r, ids, n);
     return one_by_one ? 1 : n;
 }
 
@@ -225,8 +234,7 @@ static int find_passkey(job *j)
         if (wrong != NULL)
             die("passkey: %s", wrong);
         read_text(j, j->hay, (int)n);
-        int last = (j->tokens - 1) % hi_the_model.rows[HI_PREFILL] + 1;
-        listen(j->r, last, (const uint8_t *)KEY, sizeof KEY - 1, &t);
+        listen(j->r, j->tokens, (const uint8_t *)KEY, sizeof KEY - 1, &t);
     }
     return told("passkey", j->tokens, &t, FOUND);
 }
@@ -236,7 +244,11 @@ static int find_passkey(job *j)
 static bool is_border(int pos)
 {
     const hi_model *m = &hi_the_model;
-    return pos % m->rows[HI_PREFILL] == 0 || pos % m->tile == 0 || pos % m->split == 0;
+    bool of_tile = false;
+
+    for (int i = 0; i < m->n_bands; i++)
+        of_tile |= pos % m->band[i].tile == 0;
+    return of_tile || pos % m->rows[HI_PREFILL] == 0 || pos % m->split == 0;
 }
 
 /* Asks for the needle that starts at token 'start' of a haystack of n tokens; false when there
@@ -263,8 +275,8 @@ static int needles_at_borders(job *j)
             if (!ask_at(j, j->tokens, b - k, &t))
                 die("no needle %d tokens before %d", k, b);
         }
-    printf("%d borders of passes of %d, tiles of %lld, splits of %lld\n", borders,
-           hi_the_model.rows[HI_PREFILL], (long long)hi_the_model.tile,
+    printf("%d borders of passes of %d, tiles from %lld on, splits of %lld\n", borders,
+           hi_the_model.rows[HI_PREFILL], (long long)hi_the_model.band[0].tile,
            (long long)hi_the_model.split);
     return told("needles before borders", j->tokens, &t, FOUND);
 }

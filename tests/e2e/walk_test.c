@@ -5,8 +5,7 @@
 **
 ** The operations depend on the seed, the model's vocabulary and its context alone: whatever the
 ** plan, the file must be the same. A line: number, operation, length after it, hash of the last
-** row's scores. Prompts longer than a pass is are cut; the last pass says at random whether
-** another follows, and what follows is anything.
+** row's scores. Prompts may be longer than a pass is, and what follows them is anything.
 */
 #include <string.h>
 #include "e2e.h"
@@ -18,7 +17,7 @@ typedef struct walk {
     FILE *out;
     uint64_t noise;
     int32_t ids[MOST_ROWS];
-    int rows;                        /* of the last pass */
+    int n;                           /* tokens of the last prompt; 1: decoded */
 } walk;
 
 static int below(walk *w, int64_t n)
@@ -30,8 +29,7 @@ static int below(walk *w, int64_t n)
 static uint64_t hash_scores(const walk *w)
 {
     const hi_model *m = &hi_the_model;
-    int row = m->logits_all ? w->rows - 1 : 0;
-    const unsigned char *p = (const unsigned char *)(hi_logits(w->r) + (int64_t)row * m->vocab);
+    const unsigned char *p = (const unsigned char *)last_scores(w->r, w->n);
     uint64_t h = 0xcbf29ce484222325u;            /* FNV-1a */
 
     if (hi_argmax((const float *)p, m->vocab) < 0)
@@ -43,19 +41,15 @@ static uint64_t hash_scores(const walk *w)
 
 static void prefill(walk *w, int n)
 {
-    bool more = below(w, 3) == 0;
-
+    w->n = n;
     for (int i = 0; i < n; i++)
         w->ids[i] = below(w, hi_the_model.vocab);
-    for (int at = 0; at < n; at += w->rows) {
-        w->rows = pass_rows(n - at);
-        must(w->r, "prefill", hi_prefill(w->r, w->ids + at, w->rows, at + w->rows < n || more));
-    }
+    feed(w->r, w->ids, n);
 }
 
 static void decode(walk *w, int n)
 {
-    w->rows = 1;
+    w->n = 1;
     for (int i = 0; i < n; i++)
         must(w->r, "decode", hi_decode(w->r, below(w, hi_the_model.vocab)));
 }

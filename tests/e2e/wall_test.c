@@ -109,9 +109,8 @@ static void quiet(wall *w)
 {
     struct hi_state *s = w->r->in;
 
-    for (int i = 0; w->m->offload && i < w->m->slots; i++)
-        dev_wait(s->dev, DEV_H2D, s->filled[i]);
-    dev_wait(s->dev, DEV_D2H, s->last_store);
+    for (int i = 0; i < DEV_STREAMS; i++)
+        dev_wait(s->dev, i, s->last_copy[i]);
 }
 
 static void look(wall *w)
@@ -216,6 +215,12 @@ static void check_sizes(wall *w)
     check(w, w->heap > 0 && w->heap <= HEAP_BYTES, "the heap holds too much");
 }
 
+static void on_pass(void *arg, hi_run *r, const hi_pass *pass)
+{
+    (void)r, (void)pass;
+    look(arg);
+}
+
 static void run_all(wall *w)
 {
     int tokens = (int)w->m->ctx, prompt = tokens - DECODED;
@@ -224,12 +229,8 @@ static void run_all(wall *w)
     for (int i = 0; i < tokens; i++)
         ids[i] = (int32_t)((i * 7919LL + i / 13) % w->m->vocab);
     w->before = guard_allocations() - w->heap;       /* the ids are ours */
-    for (int at = 0; at < prompt;) {
-        int rows = pass_rows(prompt - at);
-        must(w->r, "prefill", hi_prefill(w->r, ids + at, rows, at + rows < prompt));
-        at += rows;
-        look(w);
-    }
+    hi_set_watch(w->r, on_pass, w);
+    feed(w->r, ids, prompt);
     check_fences(w);
     for (int at = prompt; at < tokens; at++) {
         must(w->r, "decode", hi_decode(w->r, ids[at]));

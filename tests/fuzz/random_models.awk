@@ -47,7 +47,7 @@ function rope(    kind, freqs)
 # Sizes are cut so that a case takes seconds: 'work' is attention's products per pair of tokens.
 function model(    layers, kv, gqa, dim, work, most)
 {
-    layers = 1 + below(4)
+    layers = 1 + below(yes(50) ? 4 : 9)
     kv = one_of("1 2 3 5 8")
     gqa = 1 + below(8)
     dim = one_of("16 32 48 64 96 128 256")
@@ -63,8 +63,9 @@ function model(    layers, kv, gqa, dim, work, most)
     print "    kv_heads = " kv ", head_dim = " dim ", ffn = " multiple(16, 320) "," > spec
     print "    vocab = " vocab ", ctx = 8192, norm_eps = 1e-5, rope = { " rope() " }," > spec
     print "    act = \"" one_of("silu gelu_tanh") "\", qkv_bias = " bool(40) "," > spec
-    print "    o_bias = " bool(30) ", mlp_bias = " bool(30) ", tied = " bool(50) ",\n}" > spec
-    print "kv_heads=" kv " vocab=" vocab " numerics=" numerics " most=" most
+    tied = bool(50)
+    print "    o_bias = " bool(30) ", mlp_bias = " bool(30) ", tied = " tied ",\n}" > spec
+    print "kv_heads=" kv " layers=" layers " tied=" tied " vocab=" vocab " numerics=" numerics " most=" most
 }
 
 function tokens(most,    n)
@@ -94,6 +95,38 @@ function lengths(    used)
     return used
 }
 
+# The most streamed layers in a panel where 'kept' of all are resident.
+function in_panel(panel, kept,    l, n, most)
+{
+    for (l = 0; l < layers; l++) {
+        if (l % panel == 0)
+            n = 0
+        n += int((l + 1) * kept / layers) == int(l * kept / layers)
+        most = n > most ? n : most
+    }
+    return most
+}
+
+# Panels, streamed weights and places; several panels need a ring that holds a panel's layers.
+function deep(    panel, kept, slots, o)
+{
+    panel = yes(50) ? layers : 1 + below(layers)
+    kept = yes(40) ? layers : below(layers)
+    slots = 2 + below(3)
+    if (panel < layers && slots < in_panel(panel, kept))
+        slots = in_panel(panel, kept)
+    if (slots > layers - kept || slots > 64 || slots < 2)
+        slots = 0
+    if (panel < layers && !slots && in_panel(panel, kept) > 2)
+        panel = layers
+    o = " --panel " panel " --weights " kept (slots ? " --weight-slots " slots : "")
+    if (panel < layers)
+        o = o " --hidden " one_of("device host")
+    if (tied == "false" && yes(40))
+        o = o " --embed " one_of("device host")
+    return o
+}
+
 function plan(    used, options, run)
 {
     used = lengths()
@@ -102,6 +135,8 @@ function plan(    used, options, run)
         (yes(40) ? " --chunk " 128 * (1 + below(yes(70) ? 4 : 40)) : "") \
         (yes(40) ? " --group " divisor(kv_heads) : "") \
         (yes(40) ? " --slots " 3 + below(yes(70) ? 4 : 62) : "") \
+        (yes(50) ? deep() : "") (yes(30) ? " --bands " 1 + below(4) : "") \
+        (yes(20) ? " --for " one_of("prefill decode") : "") \
         (budget == "none" || yes(60) ? " --resident " below(yes(80) ? 3 : 30) : "")
     run = "threads=" one_of("1 2 3 4 7 16") \
         (yes(50) ? " rows=" 1 + below(yes(30) ? 20 : 700) : "") \

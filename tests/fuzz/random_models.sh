@@ -35,7 +35,7 @@ build_runtime()
         mkdir "$work/$kind"
         checks=$harsh
         [ $kind = harsh ] || checks=
-        for c in run ring steps guard weights safetensors infile convert random_weights \
+        for c in run pass ring weight_ring hidden kv attend steps guard weights safetensors infile convert random_weights \
             cpu/pool cpu/stream; do
             compile $checks -o "$work/$kind/$(basename $c).o" "$r/$c.c"
         done
@@ -126,7 +126,7 @@ for n in $(awk "BEGIN { for (i = 0; i < $cases; i++) print $first + i }"); do
         build_shape
         built=$model
     fi
-    eval "$(awk -v seed="$seed" -v what=plan -v n="$n" -v most="$most" -v kv_heads="$kv_heads" \
+    eval "$(awk -v seed="$seed" -v what=plan -v n="$n" -v most="$most" -v kv_heads="$kv_heads" -v layers="$layers" -v tied="$tied" \
         -f "$here/random_models.awk")"
     [ $((n % 2)) = 0 ] && kind=plain || kind=harsh
     if ! run_case >"$work/log" 2>&1; then

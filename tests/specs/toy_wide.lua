@@ -1,7 +1,8 @@
--- Random toy: as many KV heads as query heads, eight of them, so that all group sizes occur.
+-- Random toy: as many KV heads as query heads, eight of them, and six layers, so that
+-- all group sizes and panels occur.
 return {
     family = "llama",
-    layers = 2,
+    layers = 6,
     hidden = 96,
     heads = 8,
     kv_heads = 8,
@@ -15,5 +16,5 @@ return {
     qkv_bias = false,
     o_bias = true,
     mlp_bias = false,
-    tied = true,
+    tied = false,
 }

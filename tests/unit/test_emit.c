@@ -76,6 +76,7 @@ static void emit_command(const char *line, const char *out)
     int argc = 1;
     hi_error e = { "" };
     hi_spec s;
+    hi_machine m;
     hi_command c;
 
     snprintf(copy, sizeof copy, "%s", line);
@@ -84,8 +85,9 @@ static void emit_command(const char *line, const char *out)
     hi_arena *a = arena_new();
     assert_non_null(a);
     hi_plan *p = NULL;
-    if (command_parse(argc, argv, &c, &e) == 0 && spec_load(c.spec, &s, &e) == 0)
-        p = plan_make(a, &s, &c.request, NULL, &e);
+    if (command_parse(argc, argv, &c, &e) == 0 && spec_load(c.spec, &s, &e) == 0 &&
+        machine_load("specs/machine/cpu.lua", NULL, &m, &e) == 0)
+        p = plan_make(a, &s, &c.request, &m, NULL, &e);
     if (p == NULL || emit(&s, p, "templates", out, c.line_marks, &e) != 0)
         fail_msg("%s: %s", line, e.text);
     arena_free(a);
@@ -129,6 +131,12 @@ static void test_golden_streaming(void **state)
 {
     (void)state;
     golden("toy_gqa");
+}
+
+static void test_golden_panels(void **state)
+{
+    (void)state;
+    golden("toy_wide");
 }
 
 static void test_golden_resident(void **state)
@@ -195,6 +203,8 @@ static void test_form(void **state)
         "tests/specs/toy_llama3.lua --ctx 1",
         "specs/needle.lua --vram 12M --ctx 65536",
         "specs/llama3_8b.lua --vram 24G --ctx 131072",
+        "specs/llama3_8b.lua --vram 4G --ctx 1048576 --panel 4",
+        "tests/specs/toy_wide.lua --ctx 8192 --resident 1 --tile 2048 --group 1 --bands 4",
     };
     (void)state;
     for (size_t i = 0; i < sizeof LINES / sizeof *LINES; i++) {
@@ -280,6 +290,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_golden_streaming),
+        cmocka_unit_test(test_golden_panels),
         cmocka_unit_test(test_golden_resident),
         cmocka_unit_test(test_form),
         cmocka_unit_test(test_render),

@@ -49,6 +49,10 @@ static const expected GOOD[] = {
       131072 },
     { "specs/llama3_2_1b.lua", "llama3_2_1b", 16, 2048, 32, 8, 64, 8192, 128256, 131072, 1235814400,
       32768 },
+    { "specs/llama3_70b.lua", "llama3_70b", 80, 8192, 64, 8, 128, 28672, 128256, 8192, 70553706496,
+      327680 },
+    { "specs/llama2_7b.lua", "llama2_7b", 32, 4096, 32, 32, 128, 11008, 32000, 4096, 6738415616,
+      524288 },
     { "specs/needle.lua", "needle", 2, 128, 16, 4, 64, 16, 256, 1048576, 733824, 2048 },
     { "tests/specs/toy_gqa.lua", "toy_gqa", 3, 64, 8, 2, 16, 96, 320, 8192, 158144, 384 },
     { "tests/specs/toy_mha.lua", "toy_mha", 2, 64, 4, 4, 16, 80, 257, 8192, 81216, 512 },
@@ -145,25 +149,50 @@ static void test_toys(void **state)
 
 /* ---- the layout of the weights ---- */
 
-static void check_layout(const hi_spec *s, int elt)
+/* Where a part begins when once, layers and embedding stand one after the other. */
+static int64_t part_begin(const hi_spec *s, int elt, bool host, const weight_slot *w)
 {
-    int64_t n = weight_layout(s, elt, NULL);
+    int64_t once = once_bytes(s, elt, host), layer = layer_weight_bytes(s, elt);
+
+    switch (w->part) {
+    case PART_ONCE:
+        return 0;
+    case PART_LAYER:
+        return once + w->layer * layer;
+    default:
+        return once + s->layers * layer;
+    }
+}
+
+static void check_layout(const hi_spec *s, int elt, bool host)
+{
+    int64_t n = weight_layout(s, elt, host, NULL);
     int64_t end = 0, params = 0;
     weight_slot *slot = calloc((size_t)n, sizeof *slot);
 
     assert_non_null(slot);
-    assert_int_equal(weight_layout(s, elt, slot), n);
+    assert_int_equal(weight_layout(s, elt, host, slot), n);
+    assert_int_equal(slot[0].part, host ? PART_EMBED : PART_ONCE);
     for (int64_t i = 0; i < n; i++) {
-        assert_int_equal(slot[i].offset, end); /* no hole but the alignment */
+        int64_t at = part_begin(s, elt, host, &slot[i]) + slot[i].offset;
+        if (slot[i].part != PART_EMBED) {
+            assert_true(at >= end && at < end + BUF_ALIGN);   /* no hole but the alignment */
+            assert_int_equal(at % WEIGHT_ALIGN, 0);
+            end = at + slot[i].bytes;
+        }
         assert_int_equal(slot[i].bytes % elt, 0);
         if (slot[i].kind == W_PACKED)
             assert_int_equal(slot[i].bytes, matrix_bytes(slot[i].rows, slot[i].cols, elt));
         else
             assert_int_equal(slot[i].bytes, slot[i].rows * slot[i].cols * elt);
-        end = round_up(slot[i].offset + slot[i].bytes, WEIGHT_ALIGN);
         params += slot[i].rows * slot[i].cols;
     }
-    assert_int_equal(end, weight_bytes(s, elt));
+    assert_int_equal(round_up(end, BUF_ALIGN),
+                     once_bytes(s, elt, host) + s->layers * layer_weight_bytes(s, elt));
+    if (host)
+        assert_int_equal(slot[0].bytes, embed_bytes(s, elt));
+    else
+        assert_int_equal(round_up(end, BUF_ALIGN), weight_bytes(s, elt));
     assert_int_equal(params, param_count(s));
     assert_int_equal(slot[0].role, T_EMBED);
     assert_int_equal(slot[n - 1].layer, s->layers - 1);
@@ -175,8 +204,10 @@ static void test_layout(void **state)
     (void)state;
     for (int i = 0; i < N_GOOD; i++) {
         hi_spec s = load(GOOD[i].file);
-        check_layout(&s, 2);
-        check_layout(&s, 4);
+        for (int host = 0; host <= !s.tied; host++) {
+            check_layout(&s, 2, host);
+            check_layout(&s, 4, host);
+        }
     }
 }
 
@@ -192,7 +223,7 @@ static void test_layout_order(void **state)
     weight_slot slot[64];
 
     (void)state;
-    assert_int_equal(weight_layout(&mha, 2, slot), 2 + 2 * 10);
+    assert_int_equal(weight_layout(&mha, 2, false, slot), 2 + 2 * 10);
     for (size_t i = 0; i < sizeof MHA / sizeof *MHA; i++)
         assert_int_equal(slot[i].role, MHA[i]);
     assert_int_equal(slot[0].kind, W_PACKED);
@@ -200,13 +231,14 @@ static void test_layout_order(void **state)
     assert_int_equal(slot[1].layer, -1);
     assert_int_equal(slot[3].rows, 3 * 64);
     assert_int_equal(slot[8].rows, 2 * 80);
-    assert_int_equal(weight_layout(&gqa, 2, slot), 3 + 3 * 6);
+    assert_int_equal(weight_layout(&gqa, 2, false, slot), 3 + 3 * 6);
     for (size_t i = 0; i < sizeof GQA / sizeof *GQA; i++)
         assert_int_equal(slot[i].role, GQA[i]);
     assert_int_equal(slot[0].kind, W_ROWS);
     assert_int_equal(slot[1].kind, W_PACKED);
     assert_int_equal(slot[4].rows, (8 + 2 * 2) * 16);
-    assert_int_equal(weight_bytes(&gqa, 2), slot[3].offset + 3 * layer_weight_bytes(&gqa, 2));
+    assert_int_equal(slot[3].offset, 0);
+    assert_int_equal(slot[3].part, PART_LAYER);
 }
 
 static void test_arithmetic(void **state)

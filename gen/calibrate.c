@@ -1,0 +1,253 @@
+/*
+** calibrate.c - hi-gen calibrate: from the measured rates to a machine file.
+**
+** calibrate/rates.c measures. The file tells what was measured and on what kind of processor,
+** and nothing that would name the machine.
+*/
+#include "calibrate.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <getopt.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include "calibrate/rates.h"
+
+enum {
+    SECONDS = 15,
+    LEAST_SECONDS = 5,
+    MOST_SECONDS = 600
+};
+
+static const int64_t MOST_BYTES = 1400000000; /* several times the caches of most machines */
+
+static const char HELP[] =
+    "usage: hi-gen calibrate [--seconds N] > mine.lua\n"
+    "\n"
+    "Measures this machine for the cpu target; hi-gen SPEC --machine mine.lua plans with the "
+    "figures.\n"
+    "\n"
+    "  --seconds N        how long it may take (default: 15; slow machines need longer)\n"
+    "\n"
+    "HI_ISA names the instruction set; without it the best is measured. Nothing else should run.\n";
+
+/* ---- the machine ---- */
+
+typedef struct facts {
+    int64_t ram, available; /* bytes */
+    char cpu[NAME_LEN];
+} facts;
+
+/* The value behind "name :" in a file of /proc, or false. */
+static bool proc_value(const char *path, const char *name, char *out, size_t n)
+{
+    FILE *f = fopen(path, "r");
+    size_t len = strlen(name);
+    char line[256];
+    bool found = false;
+
+    while (f != NULL && !found && fgets(line, sizeof line, f) != NULL) {
+        char *colon = strchr(line, ':');
+        found = colon != NULL && strncmp(line, name, len) == 0 && strspn(line + len, " \t:") > 0;
+        if (found)
+            snprintf(out, n, "%s", colon + 1 + strspn(colon + 1, " \t"));
+    }
+    if (f != NULL)
+        fclose(f);
+    return found;
+}
+
+static int64_t proc_bytes(const char *name)
+{
+    char value[64];
+    return proc_value("/proc/meminfo", name, value, sizeof value) ? atoll(value) * 1024 : 0;
+}
+
+/* Only what a Lua string and a comment can hold. */
+static void keep_plain(char *s)
+{
+    char *to = s;
+
+    for (const char *c = s; *c != '\0'; c++)
+        if (isalnum((unsigned char)*c) || (*c != '\0' && strchr(" ()-+.,@/", *c) != NULL))
+            *to++ = *c;
+    while (to > s && to[-1] == ' ')
+        to--;
+    *to = '\0';
+}
+
+static facts machine_facts(void)
+{
+    facts f = { .ram = proc_bytes("MemTotal"), .available = proc_bytes("MemAvailable") };
+
+    if (proc_value("/proc/cpuinfo", "model name", f.cpu, sizeof f.cpu))
+        keep_plain(f.cpu);
+    if (f.cpu[0] == '\0')
+        snprintf(f.cpu, sizeof f.cpu, "unnamed processor");
+    return f;
+}
+
+/* ---- the file ---- */
+
+/* A line of the file: 'name' with its indentation, value, what it is and how it varied. */
+static void write_field(FILE *out, const char *name, const rate *r, const char *what)
+{
+    char field[64];
+
+    snprintf(field, sizeof field, "%s = %.3g,", name, r->median);
+    fprintf(out, "%-28s -- %s; %.3g to %.3g\n", field, what, r->least, r->most);
+}
+
+static void write_head(FILE *out, const rates *r)
+{
+    const rate *all = r->of;
+
+    fprintf(out,
+            "-- What this machine does; hi-gen SPEC --machine FILE plans with it. Medians of %d "
+            "rounds,\n"
+            "-- the least and the most behind them.\n",
+            r->rounds);
+    fprintf(out, "--\n-- memory reads by threads, GB/s:");
+    for (int i = 0; i < r->pools; i++)
+        fprintf(out, "%s %d: %.1f", i > 0 ? "," : "", r->threads[i],
+                all[RATE_DRAM + i].median / 1e9);
+    fprintf(out, "\n-- products of many rows, GFLOP/s: 1 thread: %.0f, all: %.0f\n",
+            all[RATE_MATMUL_ONE].median / 1e9, all[RATE_MATMUL].median / 1e9);
+    fprintf(out, "-- attention of a prompt, GFLOP/s: 1 thread: %.0f, all: %.0f\n",
+            all[RATE_ATTEND_ONE].median / 1e9, all[RATE_ATTEND].median / 1e9);
+}
+
+static void write_device(FILE *out, const rates *r)
+{
+    const rate *all = r->of, *step = &all[RATE_HANDOVER];
+    rate handover = { 1 / step->median, 1 / step->most, 1 / step->least };
+
+    fprintf(out, "%-28s -- as large as asked\n    reserve = 0,\n", "    memory = 0,");
+    write_field(out, "    matmul", &all[RATE_MATMUL], "FLOP/s, bf16 products of many rows");
+    write_field(out, "    attend", &all[RATE_ATTEND], "FLOP/s, attention of a prompt");
+    write_field(out, "    read", &all[RATE_READ], "bytes/s, weights read by products of one row");
+    write_field(out, "    attend_read", &all[RATE_ATTEND_READ],
+                "bytes/s, keys and values read by one token");
+    write_field(out, "    h2d", &all[RATE_H2D], "bytes/s, a copy thread alone");
+    write_field(out, "    d2h", &all[RATE_D2H], "bytes/s, a copy thread alone");
+    write_field(out, "    both", &all[RATE_BOTH], "share of that which each keeps while both run");
+    write_field(out, "    step_s", &handover, "seconds, one hand-over to the threads");
+    fprintf(out, "    shared = true,\n");
+}
+
+static const rate *best_dram(const rates *r)
+{
+    const rate *best = &r->of[RATE_DRAM];
+
+    for (int i = 1; i < r->pools; i++)
+        if (r->of[RATE_DRAM + i].median > best->median)
+            best = &r->of[RATE_DRAM + i];
+    return best;
+}
+
+static void write_host(FILE *out, const rates *r, int64_t ram, const char *source)
+{
+    fprintf(out, "    host = {\n        ram = %lld,\n", (long long)ram);
+    write_field(out, "        dram", best_dram(r), "bytes/s, all that the cores can read");
+    write_field(out, "        copy", &r->of[RATE_COPY], "bytes/s, one core copying");
+    fprintf(out, "        cores = %d,\n        source = \"%s\",\n    },\n",
+            r->threads[r->pools - 1], source);
+}
+
+static int write_file(FILE *out, const rates *r, const facts *f, hi_error *e)
+{
+    time_t t = time(NULL);
+    struct tm day;
+    char date[16] = "", source[256];
+
+    if (gmtime_r(&t, &day) != NULL)
+        strftime(date, sizeof date, "%Y-%m-%d", &day);
+    snprintf(source, sizeof source, "measured by hi-gen calibrate: %s, %d threads, %s, %s", f->cpu,
+             r->threads[r->pools - 1], r->isa, date);
+    write_head(out, r);
+    fprintf(out, "return {\n");
+    write_device(out, r);
+    fprintf(out, "    source = \"%s\",\n", source);
+    write_host(out, r, f->ram, source);
+    fprintf(out, "}\n");
+    if (fflush(out) != 0 || ferror(out))
+        return gen_fail(e, "calibrate: cannot write the machine file: %s", strerror(errno));
+    return 0;
+}
+
+/* ---- the command ---- */
+
+static int64_t least_of(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+int calibrate_run(FILE *out, double seconds, int64_t most_bytes, FILE *log, hi_error *e)
+{
+    facts f = machine_facts();
+    int64_t bytes = least_of(f.available / 4, most_bytes);
+    char why[256] = "";
+    rates r;
+
+    if (f.ram <= 0 || f.available <= 0)
+        return gen_fail(e, "calibrate: /proc/meminfo does not tell MemTotal and MemAvailable");
+    if (bytes >> 20 < WORK_LEAST_MIB)
+        return gen_fail(e,
+                        "calibrate: a quarter of the available memory is %lld MiB, %d are needed: "
+                        "end other programs, or plan with a file of specs/machine",
+                        (long long)(bytes >> 20), WORK_LEAST_MIB);
+    if (rates_measure(seconds, bytes, getenv("HI_ISA"), log, &r, why, sizeof why) != 0)
+        return gen_fail(e, "calibrate: %s", why);
+    return write_file(out, &r, &f, e);
+}
+
+static int usage(const char *what, const char *value, const char *remedy)
+{
+    fprintf(stderr, "hi-gen: calibrate: %s%s%s: %s\n", what, value != NULL ? " " : "",
+            value != NULL ? value : "", remedy);
+    return 2;
+}
+
+static bool parse_seconds(const char *text, double *seconds)
+{
+    char *end;
+
+    *seconds = strtod(text, &end);
+    return end != text && *end == '\0' && isfinite(*seconds) && *seconds >= LEAST_SECONDS &&
+           *seconds <= MOST_SECONDS;
+}
+
+int calibrate_command(int argc, char **argv)
+{
+    static const struct option OPTIONS[] = { { "seconds", 1, NULL, 's' },
+                                             { "help", 0, NULL, 'h' },
+                                             { NULL, 0, NULL, 0 } };
+    double seconds = SECONDS;
+    hi_error e = { "" };
+    int opt;
+
+    opterr = 0;
+    optind = 0;
+    for (;;) {
+        const char *word = argv[optind > 0 ? optind : 1];
+        opt = getopt_long(argc, argv, "+:", OPTIONS, NULL);
+        if (opt == -1)
+            break;
+        if (opt == 'h')
+            return fputs(HELP, stdout) == EOF || fflush(stdout) == EOF;
+        if (opt == ':')
+            return usage(word, NULL, "needs a value; see hi-gen calibrate --help");
+        if (opt == '?')
+            return usage(word, NULL, "unknown option; see hi-gen calibrate --help");
+        if (!parse_seconds(optarg, &seconds))
+            return usage("--seconds", optarg, "not a number from 5 to 600");
+    }
+    if (optind < argc)
+        return usage(argv[optind], NULL, "takes no argument; see hi-gen calibrate --help");
+    if (calibrate_run(stdout, seconds, MOST_BYTES, stderr, &e) == 0)
+        return 0;
+    fprintf(stderr, "hi-gen: %s\n", e.text);
+    return 1;
+}

@@ -1,0 +1,101 @@
+/*
+** attend.c - the steps of attention: one head group after the other, tile after tile.
+**
+** Keys before the last split that was complete before the pass are in resident rows or come
+** through the ring; from there on they are in the window or the tails. Queries are those of the
+** pass's active rows.
+*/
+#include "state.h"
+
+/* Elements of the query heads of KV heads before 'head', in rows of q, of attention output. */
+static int64_t query_cols(const hi_model *m, int head)
+{
+    return (int64_t)head * (m->heads / m->kv_heads) * m->head_dim;
+}
+
+/* Attention of the active rows by KV heads [head, head + n) over rows [pos, end): 'at' is where
+   the layer's first head has them. */
+static void attend_rows(hi_run *r, int head, int n, kv_rows at, int64_t pos, int64_t end)
+{
+    struct hi_state *s = r->in;
+    const hi_model *m = s->m;
+    int64_t q = s->pass.first * qkv_cols(m) + query_cols(m, head);
+    dev_attention a = {
+        .q = run_buffer(r, HI_B_QKV) + q * m->elt,
+        .q_stride = qkv_cols(m),
+        .k = at.k,
+        .head_pitch = 2 * at.plane,
+        .v_offset = at.plane,
+        .n = n,
+        .rows = active_rows(r),
+        .key0 = pos,
+        .n_keys = end - pos,
+        .pos0 = s->pass.pos + s->pass.first,
+        .carry = (float *)run_buffer(r, HI_B_CARRY),
+        .parts = s->phase == HI_DECODE ? (float *)run_buffer(r, HI_B_PARTS) : NULL,
+    };
+    dev_attend(s->dev, &a);
+}
+
+void open_heads(hi_run *r, int layer, int head, int n)
+{
+    (void)layer, (void)head; /* one group is open at a time: the carry has no place in it */
+    if (run_ok(r))
+        dev_open_heads(r->in->dev, (float *)run_buffer(r, HI_B_CARRY), n, active_rows(r));
+}
+
+/* In pieces of a tile: there is room for the parts of one. */
+void attend_resident(hi_run *r, int layer, int head, int n, int64_t rows)
+{
+    const struct hi_state *s = r->in;
+    int64_t tile = s->m->band[r->band].tile;
+    int64_t end = min64(rows, s->m->offload ? r->complete : s->pass.pos + s->pass.n);
+
+    for (int64_t pos = 0; pos < end && run_ok(r);) {
+        kv_rows at = resident_rows(r, layer, pos);
+        int64_t next = min64(pos + tile, min64(at.end, end));
+        at.k += head * 2 * at.plane;
+        attend_rows(r, head, n, at, pos, next);
+        pos = next;
+    }
+}
+
+void await(hi_run *r, int64_t slot)
+{
+    if (run_ok(r))
+        dev_wait(r->in->dev, DEV_H2D, r->in->filled[slot]);
+}
+
+void attend(hi_run *r, int layer, int head, int n, int64_t at, int64_t slot)
+{
+    const struct hi_state *s = r->in;
+    int64_t tile = s->m->band[r->band].tile;
+
+    (void)layer;
+    if (run_ok(r))
+        attend_rows(r, head, n, (kv_rows){ ring_slot(r, slot), tile * row_bytes(s->m), at + tile },
+                    at, min64(at + tile, r->complete));
+}
+
+void attend_newest(hi_run *r, int layer, int head, int n)
+{
+    if (!run_ok(r))
+        return;
+    kv_rows at = newest_rows(r, layer, r->complete);
+    at.k += head * 2 * at.plane;
+    attend_rows(r, head, n, at, r->complete, at.end);
+}
+
+void close_heads(hi_run *r, int layer, int head, int n)
+{
+    const struct hi_state *s = r->in;
+    const hi_model *m = s->m;
+    int64_t cols = (int64_t)m->heads * m->head_dim;
+
+    (void)layer;
+    if (!run_ok(r))
+        return;
+    int64_t o = s->pass.first * cols + query_cols(m, head);
+    dev_close_heads(s->dev, run_buffer(r, HI_B_O) + o * m->elt, cols,
+                    (const float *)run_buffer(r, HI_B_CARRY), n, active_rows(r));
+}

@@ -1,0 +1,176 @@
+/*
+** kv.c - where keys and values lie, and how new rows get there.
+**
+** The store on the host has all rows. On the device every layer keeps its leading rows: those
+** of both phases in 'kept', decode's further ones in 'frames'. The newest rows, past the last
+** split that was complete before the pass, lie in the window (prefill, one layer) and in the
+** tails (two splits of every layer, round about); a prefill pass takes them over from the tails
+** and leaves there what the next one needs.
+*/
+#include "state.h"
+
+unsigned char *store_row(hi_run *r, int layer, int head, int64_t pos)
+{
+    const hi_model *m = r->in->m;
+    int64_t plane = ((int64_t)layer * m->kv_heads + head) * 2;
+    return run_host(r, HI_H_KV) + (plane * m->ctx + pos) * row_bytes(m);
+}
+
+kv_rows resident_rows(hi_run *r, int layer, int64_t pos)
+{
+    const struct hi_state *s = r->in;
+    const int64_t *resident = s->m->layer[layer].resident;
+    int64_t kept = resident[HI_PREFILL], row = row_bytes(s->m);
+
+    if (pos < kept)
+        return (kv_rows){ run_buffer(r, HI_B_KEPT) + s->kept_at[layer] + pos * row, kept * row,
+                          kept };
+    return (kv_rows){ run_buffer(r, HI_B_FRAMES) + s->frames_at[layer] + (pos - kept) * row,
+                      (resident[HI_DECODE] - kept) * row, INT64_MAX };
+}
+
+static kv_rows tail_rows(hi_run *r, int layer, int64_t pos)
+{
+    const hi_model *m = r->in->m;
+    int64_t plane = 2 * m->split * row_bytes(m);
+
+    return (kv_rows){ run_buffer(r, HI_B_TAILS) + (int64_t)layer * m->kv_heads * 2 * plane +
+                          pos % (2 * m->split) * row_bytes(m),
+                      plane, r->in->pass.pos + r->in->pass.n };
+}
+
+kv_rows newest_rows(hi_run *r, int layer, int64_t pos)
+{
+    const struct hi_state *s = r->in;
+    const hi_model *m = s->m;
+
+    if (s->phase == HI_DECODE)
+        return tail_rows(r, layer, pos);
+    return (kv_rows){ run_buffer(r, HI_B_WINDOW) + (pos - r->complete) * row_bytes(m),
+                      (m->split + m->rows[HI_PREFILL]) * row_bytes(m), s->pass.pos + s->pass.n };
+}
+
+/* ---- new rows ---- */
+
+/* Rows [pos, end) of the pass to where they belong. */
+static void append(hi_run *r, kv_rows to, int64_t pos, int64_t end)
+{
+    struct hi_state *s = r->in;
+    dev_new_rows a = {
+        .dst = to.k,
+        .head_pitch = 2 * to.plane,
+        .v_offset = to.plane,
+        .qkv = run_buffer(r, HI_B_QKV),
+        .n = s->m->kv_heads,
+        .row = (int)(pos - s->pass.pos),
+        .rows = (int)(end - pos),
+    };
+    dev_append(s->dev, &a);
+}
+
+static void append_resident(hi_run *r, int layer)
+{
+    const struct hi_state *s = r->in;
+    int64_t end = min64(s->pass.pos + s->pass.n, s->m->layer[layer].resident[s->phase]);
+
+    for (int64_t pos = s->pass.pos; pos < end;) {
+        kv_rows to = resident_rows(r, layer, pos);
+        int64_t next = min64(end, to.end);
+        append(r, to, pos, next);
+        pos = next;
+    }
+}
+
+/* Rows [pos, end) of all heads within the device. */
+static void move(hi_run *r, kv_rows to, kv_rows from, int64_t pos, int64_t end)
+{
+    const hi_model *m = r->in->m;
+    dev_copy c = { to.k, from.k, to.plane, from.plane, (end - pos) * row_bytes(m), 2 * m->kv_heads,
+                   0 };
+
+    if (end > pos)
+        dev_move(r->in->dev, &c);
+}
+
+static void append_newest(hi_run *r, int layer)
+{
+    const struct hi_state *s = r->in;
+    int64_t pos = s->pass.pos, end = pos + s->pass.n, complete = r->complete;
+    int64_t keep = complete_before(s->m, end) > pos ? complete_before(s->m, end) : pos;
+    bool window = s->phase == HI_PREFILL;
+
+    if (window)
+        move(r, newest_rows(r, layer, complete), tail_rows(r, layer, complete), complete, pos);
+    append(r, newest_rows(r, layer, pos), pos, end);
+    if (window)
+        move(r, tail_rows(r, layer, keep), newest_rows(r, layer, keep), keep, end);
+}
+
+void append_rows(hi_run *r, int layer)
+{
+    if (r->in->m->offload)
+        append_newest(r, layer);
+    append_resident(r, layer);
+}
+
+/* ---- to the store and back ---- */
+
+void await_store(hi_run *r)
+{
+    if (run_ok(r))
+        dev_wait(r->in->dev, DEV_D2H, r->in->last_store);
+}
+
+void store(hi_run *r, int layer)
+{
+    struct hi_state *s = r->in;
+
+    if (!run_ok(r))
+        return;
+    kv_rows from = newest_rows(r, layer, s->pass.pos);
+    dev_copy c = {
+        .dst = store_row(r, layer, 0, s->pass.pos),
+        .src = from.k,
+        .dst_pitch = s->m->ctx * row_bytes(s->m),
+        .src_pitch = from.plane,
+        .bytes = s->pass.n * row_bytes(s->m),
+        .planes = 2 * s->m->kv_heads,
+    };
+    s->last_store = s->stored[layer] = run_copy(r, DEV_D2H, &c);
+}
+
+/* Starts the copy of rows [pos, end) of all heads of the layer from the store. */
+static uint64_t fetch(hi_run *r, int layer, kv_rows to, int64_t pos, int64_t end)
+{
+    const hi_model *m = r->in->m;
+    dev_copy c = {
+        .dst = to.k,
+        .src = store_row(r, layer, 0, pos),
+        .dst_pitch = to.plane,
+        .src_pitch = m->ctx * row_bytes(m),
+        .bytes = (end - pos) * row_bytes(m),
+        .planes = 2 * m->kv_heads,
+        .after = r->in->last_store,
+    };
+    return run_copy(r, DEV_H2D, &c);
+}
+
+void settle(hi_run *r, int layer, int64_t first, int64_t last)
+{
+    struct hi_state *s = r->in;
+    int64_t end = min64(last, s->length);
+
+    if (run_ok(r) && first < end)
+        dev_wait(s->dev, DEV_H2D, fetch(r, layer, resident_rows(r, layer, first), first, end));
+}
+
+void restore_tails(hi_run *r)
+{
+    struct hi_state *s = r->in;
+    int64_t first = complete_before(s->m, s->length);
+    uint64_t event = 0;
+
+    for (int layer = 0; layer < s->m->layers && first < s->length; layer++)
+        event = fetch(r, layer, tail_rows(r, layer, first), first, s->length);
+    dev_wait(s->dev, DEV_H2D, event);
+}

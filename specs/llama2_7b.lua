@@ -1,0 +1,21 @@
+-- Llama 2 7B. Source: config.json of meta-llama/Llama-2-7b-hf.
+return {
+    family = "llama",
+    layers = 32,
+    hidden = 4096,
+    heads = 32,
+    kv_heads = 32,
+    head_dim = 128,
+    ffn = 11008,
+    vocab = 32000,
+    ctx = 4096,
+    norm_eps = 1e-5,
+    rope = { kind = "default", theta = 10000 },
+    act = "silu",
+    qkv_bias = false,
+    o_bias = false,
+    mlp_bias = false,
+    tied = false,
+    bos = 1,
+    eos = 2,
+}

@@ -1,0 +1,15 @@
+-- expect: a machine's file is called <name>.lua, its name of a-z, 0-9, _ and -, at most 63 characters; rename it
+return {
+    memory = 24 * 2^30,
+    reserve = 2^30,
+    matmul = 155e12,
+    attend = 158e12,
+    read = 907e9,
+    attend_read = 907e9,
+    h2d = 25e9,
+    d2h = 25e9,
+    both = 0.85,
+    step_s = 5e-6,
+    source = "estimate",
+    host = "good",
+}

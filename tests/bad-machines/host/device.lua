@@ -1,0 +1,9 @@
+-- A host that ../host_device.lua names.
+return {
+    ram = 64 * 2^30,
+    dram = 70e9,
+    copy = 12e9,
+    cores = 16,
+    source = "estimate",
+    h2d = 1,
+}

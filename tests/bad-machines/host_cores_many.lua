@@ -1,0 +1,15 @@
+-- expect: host/cores_many.lua: cores = 5000: must be a whole number from 1 to 4096
+return {
+    memory = 24 * 2^30,
+    reserve = 2^30,
+    matmul = 155e12,
+    attend = 158e12,
+    read = 907e9,
+    attend_read = 907e9,
+    h2d = 25e9,
+    d2h = 25e9,
+    both = 0.85,
+    step_s = 5e-6,
+    source = "estimate",
+    host = "cores_many",
+}

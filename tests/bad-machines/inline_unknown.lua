@@ -1,0 +1,22 @@
+-- expect: host.core = 2: unknown field; did you mean host.cores?
+return {
+    memory = 24 * 2^30,
+    reserve = 2^30,
+    matmul = 155e12,
+    attend = 158e12,
+    read = 907e9,
+    attend_read = 907e9,
+    h2d = 25e9,
+    d2h = 25e9,
+    both = 0.85,
+    step_s = 5e-6,
+    source = "estimate",
+    host = {
+        ram = 64 * 2^30,
+        dram = 70e9,
+        copy = 12e9,
+        cores = 16,
+        source = "estimate",
+        core = 2,
+    },
+}

@@ -1,0 +1,2 @@
+-- expect: returns a number; it must end in: return { ... }
+return 24

@@ -1,0 +1,4 @@
+-- expect: line 3: unexpected symbol near ','
+return {
+    memory = ,
+}
