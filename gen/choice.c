@@ -10,6 +10,7 @@
 enum { ANSWER = 200 };               /* decoded tokens that weigh as one prompt in a balanced plan */
 
 static const double LESS_MEMORY = 0.02;          /* time that using all of the budget must save */
+static const double LESS_TRAFFIC = 0.02;         /* of the link's seconds, though hidden behind compute */
 
 /* Streamed layers lie evenly among the others, so that the link is never idle for long. */
 static void spread_layers(const search *q, hi_plan *p)
@@ -182,28 +183,35 @@ static void fill_rows(search *q)
     layout_buffers(q->s, p);
 }
 
-/* A prompt of n tokens and an answer, weighed as the goal says. */
-static double seconds_at(const search *q, int64_t n)
+/* A prompt of n tokens and an answer, weighed as the goal says; 'traffic' weighs the link's share. */
+static double seconds_at(const search *q, int64_t n, double traffic)
 {
     hi_cost prompt, token;
 
     cost_prefill(q->s, q->p, n, &prompt);
     cost_decode(q->s, q->p, n - 1, &token);
+    double prompt_s = prompt.seconds + traffic * prompt.link_s;
+    double token_s = token.seconds + traffic * token.link_s;
     switch (q->q.goal) {
     case GOAL_PREFILL:
-        return prompt.seconds + token.seconds;
+        return prompt_s + token_s;
     case GOAL_DECODE:
-        return prompt.seconds * 1e-4 + ANSWER * token.seconds;
+        return prompt_s * 1e-4 + ANSWER * token_s;
     default:
-        return prompt.seconds + ANSWER * token.seconds;
+        return prompt_s + ANSWER * token_s;
     }
+}
+
+static double weighed_seconds(const search *q, double traffic)
+{
+    int64_t ctx = q->p->ctx, some = ctx / 16 > 0 ? ctx / 16 : 1, few = ctx / 256 > 0 ? ctx / 256 : 1;
+
+    return sqrt(seconds_at(q, ctx, traffic) * sqrt(seconds_at(q, some, traffic) * seconds_at(q, few, traffic)));
 }
 
 double choice_seconds(const search *q)
 {
-    int64_t ctx = q->p->ctx, some = ctx / 16 > 0 ? ctx / 16 : 1, few = ctx / 256 > 0 ? ctx / 256 : 1;
-
-    return sqrt(seconds_at(q, ctx) * sqrt(seconds_at(q, some) * seconds_at(q, few)));
+    return weighed_seconds(q, 0);
 }
 
 double choice_evaluate(search *q, const choice *c)
@@ -219,5 +227,5 @@ double choice_evaluate(search *q, const choice *c)
         fill_layers(q);
     if (p->offload && q->q.resident < 0)
         fill_rows(q);
-    return choice_seconds(q) * (1 + LESS_MEMORY * memory);
+    return weighed_seconds(q, LESS_TRAFFIC) * (1 + LESS_MEMORY * memory);
 }

@@ -13,24 +13,24 @@
 static void print_head(const report *r)
 {
     char command[1024], ctx[UNIT_LEN];
+    text *t = r->out;
 
     plan_command(r->s, r->p, command, sizeof command);
-    r->out->failed |= command[0] == '\0';
+    t->failed |= command[0] == '\0';
     digits_text(r->p->ctx, ctx);
-    text_printf(r->out,
-                "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<meta "
-                "name=\"viewport\" "
-                "content=\"width=device-width, initial-scale=1\">\n<meta name=\"color-scheme\" "
-                "content=\"light "
-                "dark\">\n<title>%s: the plan</title>\n<style>\n",
-                r->s->name);
-    text_add(r->out, REPORT_STYLE, strlen(REPORT_STYLE));
-    text_printf(r->out,
-                "</style>\n</head>\n<body>\n<h1>%s</h1>\n<p class=\"sub\">%s tokens on %s with "
-                "host %s, %s</p>\n"
-                "<p><code>%s</code></p>\n",
-                r->s->name, ctx, r->p->machine.name, r->p->machine.host,
-                r->p->req.numerics == NUM_F32 ? "f32" : "bf16", command);
+    text_printf(t, "<!DOCTYPE html>\n"
+                   "<html lang=\"en\">\n"
+                   "<head>\n"
+                   "<meta charset=\"utf-8\">\n"
+                   "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
+                   "<meta name=\"color-scheme\" content=\"light dark\">\n");
+    text_printf(t, "<title>%s: the plan</title>\n<style>\n", r->s->name);
+    text_add(t, REPORT_STYLE, strlen(REPORT_STYLE));
+    text_printf(t, "</style>\n</head>\n<body>\n<h1>%s</h1>\n", r->s->name);
+    text_printf(t, "<p class=\"sub\">%s tokens on %s with host %s, %s</p>\n", ctx,
+                r->p->machine.name, r->p->machine.host,
+                r->p->req.numerics == NUM_F32 ? "f32" : "bf16");
+    text_printf(t, "<p><code>%s</code></p>\n", command);
 }
 
 static void print_figure(text *t, const char *name, const char *figure, const char *note)

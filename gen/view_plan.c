@@ -6,10 +6,30 @@
 #include <lauxlib.h>
 #include <stdio.h>
 #include <string.h>
+#include "cost.h"
 #include "print.h"
 #include "view_fields.h"
 
-/* lua_CFunction: a text's lines as a list. */
+/* One line of the plan's text as C string literals that fit the emitted file's width. */
+static void add_literal(lua_State *L, const char *line, int n)
+{
+    enum { ENOUGH = 76, MOST = 88 };
+    char out[LINE_LEN];
+    int used = 0;
+
+    for (int i = 0; i < n; i++) {
+        if (line[i] == '"' || line[i] == '\\')
+            out[used++] = '\\';
+        out[used++] = line[i];
+        if ((used >= MOST || (used >= ENOUGH && line[i] == ' ')) && i + 1 < n) {
+            add_line(L, "\"%.*s\"", used, out);
+            used = 0;
+        }
+    }
+    add_line(L, "\"%.*s\\n\"", used, out);
+}
+
+/* lua_CFunction: a text's lines as a list of literals. */
 static int push_lines(lua_State *L)
 {
     const text *t = lua_touserdata(L, 1);
@@ -17,28 +37,52 @@ static int push_lines(lua_State *L)
     if (t->failed)
         return luaL_error(L, "out of memory");
     lua_newtable(L);
-    for (char *line = t->data; line != NULL && *line;) {
-        char *end = strchr(line, '\n');
-        *end = '\0';
-        add_line(L, "%s", line);
+    for (const char *line = t->data; line != NULL && *line;) {
+        const char *end = strchr(line, '\n');
+        add_literal(L, line, (int)(end - line));
         line = end + 1;
     }
     return 1;
 }
 
-/* The memory table, as the inside of C string literals. An error must pass by text_free. */
+/* What --explain prints, for 'info --plan'. An error must pass by text_free. */
 static void set_plan_text(lua_State *L, const hi_spec *s, const hi_plan *p)
 {
     text t = { 0 };
 
     lua_pushcfunction(L, push_lines);
     lua_pushlightuserdata(L, &t);
-    plan_print(s, p, &t);
+    explain_print(s, p, &t);
     int rc = lua_pcall(L, 1, 1, 0);
     text_free(&t);
     if (rc != LUA_OK)
         lua_error(L);
     lua_setfield(L, -2, "text");
+}
+
+static void add_forecast(lua_State *L, const hi_spec *s, const hi_plan *p, int64_t n)
+{
+    hi_cost prompt, token;
+
+    cost_prefill(s, p, n, &prompt);
+    cost_decode(s, p, n < p->ctx ? n : n - 1, &token);
+    add_line(L, "{ %" PRId64 ", %.6g, %" PRId64 ", %" PRId64 ", %.6g, %" PRId64 ", %" PRId64 " },", n, prompt.seconds,
+             prompt.h2d_bytes, prompt.d2h_bytes, token.seconds, token.h2d_bytes, token.d2h_bytes);
+}
+
+/* Points so near that what lies between is well told: 1, 64, 96, 128, 192, .. and the context. */
+static void set_forecast(lua_State *L, const hi_spec *s, const hi_plan *p)
+{
+    lua_newtable(L);
+    add_forecast(L, s, p, 1);
+    for (int64_t n = 64; n < p->ctx; n *= 2) {
+        add_forecast(L, s, p, n);
+        if (n * 3 / 2 < p->ctx)
+            add_forecast(L, s, p, n * 3 / 2);
+    }
+    if (p->ctx > 1)
+        add_forecast(L, s, p, p->ctx);
+    lua_setfield(L, -2, "forecast");
 }
 
 /* Groups of one band: names for the schedules, lines of its ring. */
@@ -158,7 +202,9 @@ void push_plan(lua_State *L, const hi_spec *s, const hi_plan *p)
     set_text(L, "hidden_on_host", p->hidden == AT_HOST ? "true" : "false");
     set_text(L, "hold", p->hold ? "true" : "false");
     set_bool(L, "offload", p->offload);
+    set_text(L, "machine", p->machine.name);
     set_plan_text(L, s, p);
+    set_forecast(L, s, p);
     set_bands(L, p);
     set_buffers(L, p);
 }

@@ -12,11 +12,11 @@
 
 static const char HELP[] =
     "usage: %s generate -w WEIGHTS [prompt] [options]\n"
-    "       %s info\n"
+    "       %s info [--plan]\n"
     "       %s selftest [-w WEIGHTS] [options]\n"
     "\n"
     "  generate           answers a prompt, greedily; text on stdout, progress on stderr\n"
-    "  info               the plan this program was built with\n"
+    "  info               what this program was made of; --plan: the plan it was built with\n"
     "  selftest           runs the program against itself: placement must not change a bit\n"
     "\n"
     "  -w, --weights W    checkpoint folder, or random:SEED (selftest: random:1)\n"
@@ -33,7 +33,7 @@ static const char HELP[] =
     "Exit codes: 0 done, 1 failure, 2 wrong usage, 3 does not fit, 4 bad model files,\n"
     "130 interrupted. Ctrl-C ends the answer and prints the summary; twice ends at once.\n";
 
-enum { O_IDS = 256, O_IGNORE_EOS, O_LINK, O_ISA, O_ROUND, O_HELP, O_VERSION };
+enum { O_IDS = 256, O_IGNORE_EOS, O_PLAN, O_LINK, O_ISA, O_ROUND, O_HELP, O_VERSION };
 
 static const struct option OPTIONS[] = {
     { "weights", 1, NULL, 'w' },      { "prompt", 1, NULL, 'p' },
@@ -41,8 +41,8 @@ static const struct option OPTIONS[] = {
     { "new", 1, NULL, 'n' },          { "ignore-eos", 0, NULL, O_IGNORE_EOS },
     { "threads", 1, NULL, 't' },      { "link-gbps", 1, NULL, O_LINK },
     { "isa", 1, NULL, O_ISA },        { "round-weights", 0, NULL, O_ROUND },
-    { "help", 0, NULL, O_HELP },      { "version", 0, NULL, O_VERSION },
-    { NULL, 0, NULL, 0 },
+    { "plan", 0, NULL, O_PLAN },      { "help", 0, NULL, O_HELP },
+    { "version", 0, NULL, O_VERSION }, { NULL, 0, NULL, 0 },
 };
 
 /* Which options a verb takes; the others are refused, not ignored. */
@@ -50,13 +50,13 @@ static const struct {
     const char *name;
     cli_verb verb;
     const char *short_options;       /* of those above, by letter */
-    bool ids, ignore_eos, running;
+    bool ids, ignore_eos, plan, running;
 } VERBS[] = {
-    { "generate", CLI_GENERATE, "wpfnt", true, true, true },
-    { "info", CLI_INFO, "", false, false, false },
-    { "selftest", CLI_SELFTEST, "wt", false, false, true },
-    { "help", CLI_HELP, "", false, false, false },
-    { "version", CLI_VERSION, "", false, false, false },
+    { "generate", CLI_GENERATE, "wpfnt", true, true, false, true },
+    { "info", CLI_INFO, "", false, false, true, false },
+    { "selftest", CLI_SELFTEST, "wt", false, false, false, true },
+    { "help", CLI_HELP, "", false, false, false, false },
+    { "version", CLI_VERSION, "", false, false, false, false },
 };
 enum { N_VERBS = sizeof VERBS / sizeof *VERBS };
 
@@ -73,6 +73,8 @@ static bool takes(int verb, int opt)
         return VERBS[verb].ids;
     if (opt == O_IGNORE_EOS)
         return VERBS[verb].ignore_eos;
+    if (opt == O_PLAN)
+        return VERBS[verb].plan;
     if (opt >= O_LINK)
         return VERBS[verb].running;
     return strchr(VERBS[verb].short_options, opt) != NULL;
@@ -137,6 +139,9 @@ static int take(int opt, cli *c, char *err, size_t n)
         return 0;
     case O_IGNORE_EOS:
         c->ignore_eos = true;
+        return 0;
+    case O_PLAN:
+        c->plan = true;
         return 0;
     case O_ROUND:
         c->run.round_weights = true;

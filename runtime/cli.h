@@ -18,6 +18,7 @@ typedef struct cli {
     const char *ids_file;            /* --ids */
     int64_t new_tokens;              /* -n */
     bool ignore_eos;
+    bool plan;                       /* info --plan */
 } cli;
 
 /* Returns 0, or -1 with a message that names the argument and what would be right. */
@@ -26,7 +27,7 @@ void cli_help(const hi_model *m);
 
 /* The verbs: each returns the program's exit code. */
 int cli_generate(const hi_model *m, const cli *c);
-int cli_info(const hi_model *m);
+int cli_info(const hi_model *m, const cli *c);
 int cli_selftest(const hi_model *m, const cli *c);
 
 #endif

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "cli.h"
+#include "forecast.h"
 #include "progress.h"
 #include "prompt.h"
 
@@ -123,6 +124,35 @@ static double per_second(int64_t n, double s)
     return s > 0 ? (double)n / s : 0;
 }
 
+static void compare_line(const char *what, double planned, double measured)
+{
+    fprintf(stderr, "%-28s %14.2f %14.2f\n", what, planned, measured);
+}
+
+/* What the plan said of this run, and what was. Decoding is compared at its middle. */
+static void compare(const hi_model *m, const answer *a, const hi_stats *s)
+{
+    int64_t passes = a->n_new > 0 ? a->n_new - 1 : 0;
+    hi_forecast prompt = forecast_at(m, a->n_prompt), token = forecast_at(m, a->n_prompt + passes / 2);
+    double in = prompt.prefill_in, out = prompt.prefill_out;
+
+    if (passes > 0) {
+        in += forecast_enter(m, a->n_prompt) + (double)passes * token.decode_in;
+        out += (double)passes * token.decode_out;
+    }
+    fprintf(stderr, "%-28s %14s %14s   (plan: %s", "", "plan", "measured", m->machine);
+    if (m->budget_bytes >= 0)
+        fprintf(stderr, ", budget %.2f MiB", mib(m->budget_bytes));
+    fprintf(stderr, ")\n");
+    compare_line("prompt, s", prompt.prefill_s, a->prefill_s);
+    if (passes > 0)
+        compare_line("token, ms", 1e3 * token.decode_s, 1e3 * a->decode_s / (double)passes);
+    compare_line("to the device, MiB", in / (1 << 20), mib(s->h2d_bytes));
+    compare_line("to the host, MiB", out / (1 << 20), mib(s->d2h_bytes));
+    compare_line("device memory, MiB", mib(m->arena_bytes), mib(s->arena_touched_bytes));
+    compare_line("host memory, MiB", mib(m->host_bytes), mib(m->host_bytes));
+}
+
 static void summary(const hi_run *r, const hi_model *m, const answer *a)
 {
     hi_stats s;
@@ -135,14 +165,9 @@ static void summary(const hi_run *r, const hi_model *m, const answer *a)
             (long long)a->n_new, a->decode_s, per_second(passes, a->decode_s),
             passes > 0 ? 1e3 * a->decode_s / (double)passes : 0.0);
     fprintf(stderr, "compute     %s, %d threads\n", hi_isa(r), hi_threads(r));
-    fprintf(stderr, "device      plan %.2f MiB, measured %.2f MiB", mib(m->arena_bytes),
-            mib(s.arena_touched_bytes));
-    if (m->budget_bytes >= 0)
-        fprintf(stderr, ", budget %.2f MiB", mib(m->budget_bytes));
-    fprintf(stderr, "\nhost        plan %.2f MiB\n", mib(m->host_bytes));
-    fprintf(stderr, "moved       %.2f MiB to the device in %.2f s, %.2f MiB to the host; compute waited "
-                    "%.2f s\n",
-            mib(s.h2d_bytes), s.link_s, mib(s.d2h_bytes), s.stall_s);
+    fprintf(stderr, "link        busy %.2f s to the device; compute waited %.2f s\n", s.link_s, s.stall_s);
+    if (a->n_prompt > 0)
+        compare(m, a, &s);
 }
 
 static int answer_prompt(hi_run *r, const hi_model *m, const cli *c, const prompt *p)

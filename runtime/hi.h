@@ -64,10 +64,21 @@ enum {                               /* ORDER BUFFERS: gen/buffers.def */
 
 enum { HI_H_KV, HI_H_LAYERS, HI_H_EMBED, HI_H_HIDDEN, HI_HOSTS };   /* ORDER HOSTS: gen/hosts.def */
 
+/* What the plan predicts for a prompt of so many tokens, and for one token decoded after them:
+   seconds, bytes to the device, bytes to the host. */
+typedef struct hi_forecast {
+    int64_t tokens;
+    double prefill_s, prefill_in, prefill_out;
+    double decode_s, decode_in, decode_out;
+} hi_forecast;
+
 typedef struct hi_model {
     const char *name;                /* "needle-8M" */
     const char *command;             /* the hi-gen command line that made it */
-    const char *plan_text;           /* memory table and decisions, for 'info' */
+    const char *plan_text;           /* memory table, decisions, predicted times: 'info --plan' */
+    const char *machine;             /* what was planned for */
+    const hi_forecast *forecast;     /* (n_forecasts) by tokens, ascending, to ctx */
+    int n_forecasts;
     int layers, hidden, heads, kv_heads, head_dim, ffn, vocab;
     int elt;                         /* bytes per element: 2 bf16, 4 f32 */
     float norm_eps;

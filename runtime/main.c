@@ -20,7 +20,7 @@ int main(int argc, char **argv)
     case CLI_GENERATE:
         return cli_generate(m, &c);
     case CLI_INFO:
-        return cli_info(m);
+        return cli_info(m, &c);
     case CLI_SELFTEST:
         return cli_selftest(m, &c);
     case CLI_VERSION:

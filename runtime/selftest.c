@@ -12,9 +12,17 @@
 
 enum { DECODED = 8 };
 
-int cli_info(const hi_model *m)
+int cli_info(const hi_model *m, const cli *c)
 {
-    printf("%s\nmade by: %s\n\n%s", m->name, m->command, m->plan_text);
+    if (c->plan)
+        printf("%s", m->plan_text);
+    else {
+        printf("%s\nmade by: %s\nplanned for: %s\n", m->name, m->command, m->machine);
+        printf("%d layers, hidden %d, %d heads, %d KV heads of %d, %s; context %lld tokens\n", m->layers, m->hidden,
+               m->heads, m->kv_heads, m->head_dim, m->elt == 4 ? "f32" : "bf16", (long long)m->ctx);
+        printf("device %.2f MiB, host %.2f MiB; 'info --plan' has the whole plan\n", (double)m->arena_bytes / (1 << 20),
+               (double)m->host_bytes / (1 << 20));
+    }
     return fflush(stdout) == EOF ? EXIT_FAILED : 0;
 }
 

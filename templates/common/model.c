@@ -7,14 +7,21 @@
 */
 #include "model.h"
 
-/* The plan in words, for 'info'. */
+/* clang-format off */
+/* The plan in words, for 'info --plan'. */
 static const char PLAN_TEXT[] =
 //% for _, line in ipairs(plan.text) do
-    "$(line)\n"
+    $(line)
 //% end
     "";
 
-/* clang-format off */
+/* Predicted: prompt, its seconds, bytes to the device and back; a token after it, likewise. */
+static const hi_forecast FORECAST[] = {
+//% for _, line in ipairs(plan.forecast) do
+    $(line)
+//% end
+};
+
 /* Rotation: radians per position of each pair (i, i + head_dim / 2). */
 static const float ROPE_FREQ[] = {
 //% for _, line in ipairs(spec.rope_lines) do
@@ -69,6 +76,9 @@ const hi_model hi_the_model = {
     $(line)
 //% end
     .plan_text = PLAN_TEXT,
+    .machine = "$(plan.machine)",
+    .forecast = FORECAST,
+    .n_forecasts = sizeof FORECAST / sizeof *FORECAST,
     .layers = LAYERS,
     .hidden = $(spec.hidden),
     .heads = $(spec.heads),

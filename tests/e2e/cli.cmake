@@ -6,3 +6,11 @@ set_tests_properties(cli.program PROPERTIES FIXTURES_REQUIRED needle_folder TIME
     LABELS "threads")
 add_test(NAME cli.hi_gen COMMAND ${SH} ${e2e}/gen_cli_test.sh $<TARGET_FILE:hi-gen> ${HI_HOME})
 set_tests_properties(cli.hi_gen PROPERTIES TIMEOUT 120)
+
+# Planning and emitting a 70B stays below 64 MB of resident memory, the sandbox's child included.
+if(NOT HI_SANITIZE)
+    add_executable(rss_test rss_test.c)
+    hi_target_options(rss_test)
+    add_test(NAME cli.rss COMMAND rss_test 64 $<TARGET_FILE:hi-gen> ${HI_HOME}/specs/llama3_70b.lua --vram 24G
+        --ctx 4194304 --group 1 --tile 16384 --bands 4 --panel 1 --out ${out}/rss)
+endif()

@@ -118,10 +118,18 @@ for verb in info help version --help --version; do
     [ ! -s "$t/err" ] || wrong "$verb writes to stderr"
 done
 answer generate --help
+answer info --plan
+for text in "^buffer " "^decision " "^host " "^longest context"; do
+    grep -q "$text" "$t/out" || wrong "info --plan has no '$text'"
+done
+refuse 2 "generate: --plan: not for this verb" generate --plan
 run 0 "" selftest -w "$folder"
 
 answer generate -w "$folder" -p "$question" -n 6
 cp "$t/out" "$t/expected"
+for text in "plan  *measured" "^prompt, s " "^token, ms " "^to the device, MiB " "^device memory, MiB "; do
+    grep -q "$text" "$t/err" || wrong "the summary has no '$text'"
+done
 [ "$(cat "$t/expected")" = "48213." ] || wrong "the answer is not 48213."
 same() {
     answer "$@"

@@ -53,7 +53,16 @@ done
 refuse 2 "--target cuda" "$spec" --target cuda $out
 refuse 2 "--numerics fp8: must be bf16 or f32" "$spec" --numerics fp8 $out
 refuse 2 "--logits none: must be last or all" "$spec" --logits none $out
-refuse 2 "--group 0" "$spec" --group 0 $out
+refuse 2 "--for speed: must be balanced, prefill or decode" "$spec" --for speed $out
+refuse 2 "--policy lru: must be auto, standard, chunked, layer or head" "$spec" --policy lru $out
+refuse 2 "--hidden disk: must be device or host" "$spec" --hidden disk $out
+refuse 2 "--embed disk: must be device or host" "$spec" --embed disk $out
+refuse 2 "--ctx most: not a number" "$spec" --ctx most $out
+for flag in group bands panel weight-slots mlp-rows; do
+    refuse 2 "--$flag 0" "$spec" --$flag 0 $out
+done
+refuse 2 "--weights -1" "$spec" --weights -1 $out
+refuse 2 "unknown" calibrate --frobnicate
 refuse 2 "--resident -1" "$spec" --resident -1 $out
 
 # ---- what no plan can do ----
@@ -64,7 +73,15 @@ refuse 3 "128" "$spec" --resident 0 --chunk 100 $out
 refuse 3 "group" "$spec" --resident 0 --group 3 $out
 refuse 3 "slots" "$spec" --resident 0 --slots 1 $out
 refuse 3 "slots" "$spec" --resident 0 --slots 65 $out
-refuse 3 "ram" "$spec" --vram 1500K --ram 10K $out
+refuse 3 "ram" "$spec" --vram 300K --ram 10K $out
+refuse 3 "--mlp-rows 100: must be a multiple of 128" "$spec" --mlp-rows 100 $out
+refuse 3 "--mlp-rows 512: at most --chunk 256" "$spec" --mlp-rows 512 --chunk 256 $out
+refuse 3 "--bands 5: must be 1 to 4" "$spec" --bands 5 $out
+refuse 3 "--weights 4: $spec has 3 layers" "$spec" --weights 4 $out
+refuse 3 "--panel 4: $spec has 3 layers" "$spec" --panel 4 $out
+refuse 3 "--weight-slots 1: must be 2 to 64" "$spec" --weight-slots 1 $out
+refuse 3 "must stay on the device" "$home/tests/specs/toy_mha.lua" --embed host $out
+refuse 3 "contradict" "$home/tests/specs/toy_wide.lua" --weights 0 --weight-slots 2 --panel 4 $out
 refuse 3 "smallest budget that works: " "$spec" --vram 100K $out
 least=$(sed -n 's/.*smallest budget that works: \([0-9]*\) bytes.*/\1/p' "$t/err")
 run 0 "" "$spec" --vram "${least:-0}" --out "$t/least"
@@ -74,6 +91,12 @@ refuse 3 "smallest budget that works: $least bytes" "$spec" --vram $((${least:-1
 refuse 4 "$t/nowhere.lua" "$t/nowhere.lua" $out
 refuse 4 "$home/tests/bad-specs/kv_heads_seven.lua: kv_heads = 7" "$home/tests/bad-specs/kv_heads_seven.lua" $out
 refuse 4 "$t" "$t" $out
+
+# ---- machines ----
+refuse 4 "specs/machine/abacus.lua: cannot be opened" "$spec" --machine abacus $out
+refuse 4 "specs/machine/host/abacus.lua" "$spec" --host abacus $out
+printf 'return { memory = -1 }' >"$t/mine.lua"
+refuse 4 "$t/mine.lua: " "$spec" --machine "$t/mine.lua" $out
 
 # ---- places ----
 echo >"$t/file"
@@ -96,6 +119,17 @@ run 0 "" "$spec" --explain --vram 1500K
 grep -q '^buffer ' "$t/out" || wrong "--explain prints no table"
 [ ! -e build-models ] || wrong "--explain writes files"
 run 0 "note: toy_gqa was made for 8192 tokens" "$spec" --ctx 8193 --explain
+
+run 0 "" "$spec" --ctx max --vram 1500K --ram 1M --explain
+grep -q '^longest context: ' "$t/out" || wrong "--explain has no longest context"
+run 0 "" "$spec" --ctx max --vram 1500K --ram 1M --json
+grep -q '"host_bytes"' "$t/out" || wrong "--json has no host_bytes"
+run 0 "planned for rtx4090 with host epyc_rome" "$spec" --vram 24G --explain
+run 0 "" "$spec" --vram 24G --explain --machine rtx3060-12g --host desktop_ddr5
+grep -q "planned for rtx3060-12g" "$t/out" || wrong "--machine is not taken"
+for policy in standard chunked layer head; do
+    run 0 "" "$spec" --policy $policy --explain
+done
 
 full() {
     "$gen" "$@" >/dev/full 2>"$t/err"

@@ -204,6 +204,7 @@ static void test_form(void **state)
         "specs/needle.lua --vram 12M --ctx 65536",
         "specs/llama3_8b.lua --vram 24G --ctx 131072",
         "specs/llama3_8b.lua --vram 4G --ctx 1048576 --panel 4",
+        "specs/llama3_70b.lua --vram 24G --ctx 1048576",
         "tests/specs/toy_wide.lua --ctx 8192 --resident 1 --tile 2048 --group 1 --bands 4",
     };
     (void)state;

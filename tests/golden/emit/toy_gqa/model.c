@@ -6,18 +6,31 @@
 */
 #include "model.h"
 
-/* The plan in words, for 'info'. */
+/* clang-format off */
+/* The plan in words, for 'info --plan'. */
 static const char PLAN_TEXT[] =
+    "hi-gen toy_gqa.lua --vram 1200K --ctx 2304 --machine cpu --tile 512 --group "
+    "1 --weights 3\n"
+    "machine   cpu: memory as asked, products 600 GFLOP/s, prefill attention 500 "
+    "GFLOP/s, decode reads\n"
+    "          weights at 38.0 GB/s, keys at 33.0 GB/s; link 10.0 GB/s in, 10.0 GB/s "
+    "out, 80% of it each\n"
+    "          when both\n"
+    "host      cpu: memory 16.0 GiB, reads 43.0 GB/s, 2 cores\n"
+    "goal      balanced\n"
+    "\n"
     "toy_gqa: 3 layers, 2 KV heads, context 2304 tokens, bf16; planned for cpu\n"
     "prefill in chunks of 256 tokens\n"
     "up to 1024 tokens: 2 KV heads move together, tiles of 256 tokens, 3 slots\n"
     "up to 2304 tokens: 1 KV heads move together, tiles of 512 tokens, 3 slots\n"
     "prefill: 0-512 of 2304 rows per KV head resident; a full pass copies 0.7 MiB\n"
-    "decode: 1536-1536 of 2304 rows per KV head resident; a full pass copies 0.2 MiB\n"
+    "decode: 1536-1536 of 2304 rows per KV head resident; a full pass copies 0.2 "
+    "MiB\n"
     "\n"
     "buffer          prefill         decode  holds\n"
     "weights          316416         316416  weights that stay, packed\n"
-    "tails            196608         196608  newest rows of every KV head: two splits of k and v\n"
+    "tails            196608         196608  newest rows of every KV head: two splits "
+    "of k and v\n"
     "kept              65536          65536  leading rows resident in both phases\n"
     "frames                0         524288  further leading rows resident in decode\n"
     "slots             98304          98304  ring of staging slots for k and v\n"
@@ -29,16 +42,60 @@ static const char PLAN_TEXT[] =
     "qkv               98304            384  projections q, k, v\n"
     "o                 65536            256  attention output\n"
     "mlp               49152            384  gate and up projections\n"
-    "carry            147456            576  running output, max, sum of one head group\n"
-    "parts                 0            576  attention parts of one tile, one per split\n"
+    "carry            147456            576  running output, max, sum of one head "
+    "group\n"
+    "parts                 0            576  attention parts of one tile, one per "
+    "split\n"
     "logits             1280           1280  scores\n"
     "device          1209856  = 1.2 MiB with the gaps between buffers\n"
     "budget          1228800  of it 0 for the driver\n"
     "host kv                884736  the host store: keys and values of all tokens\n"
     "host             884736  = 0.8 MiB in all\n"
+    "\n"
+    "decision           chosen                      why\n"
+    "weights resident   all 3 layers                forced\n"
+    "panel              all layers                  runner-up 2 layers: +0.14% time\n"
+    "embedding          device                      no alternative\n"
+    "chunk              256 tokens                  runner-up 128 tokens: +1.0% time\n"
+    "feed-forward rows  128 rows                    runner-up 256 rows: +0.08% time\n"
+    "group x tile       1 head x 512 tokens         forced\n"
+    "bands at most      2                           3 as fast, more memory\n"
+    "slots              3                           runner-up 4: +3.8% time\n"
+    "\n"
+    "            prompt of so many tokens                      decoding the last "
+    "of them\n"
+    "   context       time  bound by       link in  link out       time  bound by "
+    "      link in  link out\n"
+    "        1K    4.52 ms  compute  99%   320 KiB   384 KiB    0.90 ms  compute "
+    " 76%         0     384 B\n"
+    "      2304    16.6 ms  compute  99%  2.03 MiB   864 KiB    1.52 ms  compute "
+    " 84%   192 KiB     384 B\n"
+    "predicted; bound by: the slowest of compute, link, DRAM (the host's memory) "
+    "and HBM (the device's),\n"
+    "and its share of the time. K: 1024 tokens, M: 1000 K; KiB, MiB, GiB: powers "
+    "of 1024; GB/s: 10^9.\n"
+    "\n"
+    "longest context: 44,739,072 tokens within 1.17 MiB on the device and 16.0 GiB "
+    "on the host\n"
     "";
 
-/* clang-format off */
+/* Predicted: prompt, its seconds, bytes to the device and back; a token after it, likewise. */
+static const hi_forecast FORECAST[] = {
+    { 1, 0.000687253, 0, 384, 0.000887264, 0, 384 },
+    { 64, 0.000706123, 0, 24576, 0.000887997, 0, 384 },
+    { 96, 0.000720876, 0, 36864, 0.00088837, 0, 384 },
+    { 128, 0.000737725, 0, 49152, 0.000888742, 0, 384 },
+    { 192, 0.000817716, 0, 73728, 0.000889487, 0, 384 },
+    { 256, 0.000866095, 0, 98304, 0.000890232, 0, 384 },
+    { 384, 0.0016713, 65536, 147456, 0.000891721, 0, 384 },
+    { 512, 0.00186677, 65536, 196608, 0.000893211, 0, 384 },
+    { 768, 0.00306331, 163840, 294912, 0.000896189, 0, 384 },
+    { 1024, 0.00451734, 327680, 393216, 0.000899168, 0, 384 },
+    { 1536, 0.00861788, 851968, 589824, 0.00114513, 0, 384 },
+    { 2048, 0.0137684, 1638400, 786432, 0.00152091, 196608, 384 },
+    { 2304, 0.0166099, 2129920, 884736, 0.00152388, 196608, 384 },
+};
+
 /* Rotation: radians per position of each pair (i, i + head_dim / 2). */
 static const float ROPE_FREQ[] = {
     1.0f, 0.316227764f, 0.100000001f, 0.0316227749f, 0.00999999978f,
@@ -122,6 +179,9 @@ const hi_model hi_the_model = {
     .command = "hi-gen toy_gqa.lua --vram 1200K --ctx 2304 --machine cpu --tile 512 --group 1"
                " --weights 3",
     .plan_text = PLAN_TEXT,
+    .machine = "cpu",
+    .forecast = FORECAST,
+    .n_forecasts = sizeof FORECAST / sizeof *FORECAST,
     .layers = LAYERS,
     .hidden = 64,
     .heads = 8,

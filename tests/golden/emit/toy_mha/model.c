@@ -5,8 +5,18 @@
 */
 #include "model.h"
 
-/* The plan in words, for 'info'. */
+/* clang-format off */
+/* The plan in words, for 'info --plan'. */
 static const char PLAN_TEXT[] =
+    "hi-gen toy_mha.lua --ctx 1024 --machine cpu\n"
+    "machine   cpu: memory as asked, products 600 GFLOP/s, prefill attention 500 "
+    "GFLOP/s, decode reads\n"
+    "          weights at 38.0 GB/s, keys at 33.0 GB/s; link 10.0 GB/s in, 10.0 GB/s "
+    "out, 80% of it each\n"
+    "          when both\n"
+    "host      cpu: memory 16.0 GiB, reads 43.0 GB/s, 2 cores\n"
+    "goal      balanced\n"
+    "\n"
     "toy_mha: 2 layers, 4 KV heads, context 1024 tokens, bf16; planned for cpu\n"
     "prefill in chunks of 256 tokens\n"
     "keys and values are all resident: no host store\n"
@@ -21,14 +31,53 @@ static const char PLAN_TEXT[] =
     "qkv               98304            384  projections q, k, v\n"
     "o                 32768            128  attention output\n"
     "mlp               40960            320  gate and up projections\n"
-    "carry             73728            288  running output, max, sum of one head group\n"
-    "parts                 0            288  attention parts of one tile, one per split\n"
+    "carry             73728            288  running output, max, sum of one head "
+    "group\n"
+    "parts                 0            288  attention parts of one tile, one per "
+    "split\n"
     "logits             1028           1028  scores\n"
     "device          1035776  = 1.0 MiB with the gaps between buffers\n"
     "host                  0  = 0.0 MiB in all\n"
+    "\n"
+    "decision           chosen                      why\n"
+    "weights resident   all 2 layers                runner-up as many layers as fit: "
+    "+1.0% time\n"
+    "panel              all layers                  runner-up 1 layer: +0.15% time\n"
+    "chunk              256 tokens                  1024 tokens 0.36% faster, but "
+    "more memory\n"
+    "feed-forward rows  128 rows                    256 rows 0.03% faster, but more "
+    "memory\n"
+    "group x tile       4 heads x 256 tokens        4 heads x 512 tokens as fast, "
+    "more memory\n"
+    "\n"
+    "            prompt of so many tokens                      decoding the last "
+    "of them\n"
+    "   context       time  bound by       link in  link out       time  bound by "
+    "      link in  link out\n"
+    "        1K    2.06 ms  compute 100%         0         0    0.70 ms  compute "
+    " 69%         0         0\n"
+    "predicted; bound by: the slowest of compute, link, DRAM (the host's memory) "
+    "and HBM (the device's),\n"
+    "and its share of the time. K: 1024 tokens, M: 1000 K; KiB, MiB, GiB: powers "
+    "of 1024; GB/s: 10^9.\n"
+    "\n"
+    "longest context: no limit without --vram\n"
     "";
 
-/* clang-format off */
+/* Predicted: prompt, its seconds, bytes to the device and back; a token after it, likewise. */
+static const hi_forecast FORECAST[] = {
+    { 1, 0.000484223, 0, 0, 0.000684238, 0, 0 },
+    { 64, 0.000492186, 0, 0, 0.000685216, 0, 0 },
+    { 96, 0.000498013, 0, 0, 0.000685712, 0, 0 },
+    { 128, 0.000504365, 0, 0, 0.000686209, 0, 0 },
+    { 192, 0.00053864, 0, 0, 0.000687202, 0, 0 },
+    { 256, 0.000555013, 0, 0, 0.000688195, 0, 0 },
+    { 384, 0.000954049, 0, 0, 0.00069018, 0, 0 },
+    { 512, 0.00102147, 0, 0, 0.000692166, 0, 0 },
+    { 768, 0.00152149, 0, 0, 0.000696138, 0, 0 },
+    { 1024, 0.00205506, 0, 0, 0.000700095, 0, 0 },
+};
+
 /* Rotation: radians per position of each pair (i, i + head_dim / 2). */
 static const float ROPE_FREQ[] = {
     1.0f, 0.316227764f, 0.100000001f, 0.0316227749f, 0.00999999978f,
@@ -101,6 +150,9 @@ const hi_model hi_the_model = {
     .name = "toy_mha-resident",
     .command = "hi-gen toy_mha.lua --ctx 1024 --machine cpu",
     .plan_text = PLAN_TEXT,
+    .machine = "cpu",
+    .forecast = FORECAST,
+    .n_forecasts = sizeof FORECAST / sizeof *FORECAST,
     .layers = LAYERS,
     .hidden = 64,
     .heads = 4,

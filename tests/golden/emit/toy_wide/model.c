@@ -6,11 +6,24 @@
 */
 #include "model.h"
 
-/* The plan in words, for 'info'. */
+/* clang-format off */
+/* The plan in words, for 'info --plan'. */
 static const char PLAN_TEXT[] =
+    "hi-gen toy_wide.lua --vram 7M --ctx 4096 --machine cpu --chunk 256 --tile 512 "
+    "--group 4 --weights 2\n"
+    "    --panel 2 --hidden host\n"
+    "machine   cpu: memory as asked, products 600 GFLOP/s, prefill attention 500 "
+    "GFLOP/s, decode reads\n"
+    "          weights at 38.0 GB/s, keys at 33.0 GB/s; link 10.0 GB/s in, 10.0 GB/s "
+    "out, 80% of it each\n"
+    "          when both\n"
+    "host      cpu: memory 16.0 GiB, reads 43.0 GB/s, 2 cores\n"
+    "goal      balanced\n"
+    "\n"
     "toy_wide: 6 layers, 8 KV heads, context 4096 tokens, bf16; planned for cpu\n"
     "weights of 2 layers are resident, of 4 they come through a ring of 3 slots\n"
-    "prefill in chunks of 256 tokens, 3 panels of 2 layers; hidden states wait on the host\n"
+    "prefill in chunks of 256 tokens, 3 panels of 2 layers; hidden states wait on "
+    "the host\n"
     "up to 1024 tokens: 8 KV heads move together, tiles of 256 tokens, 3 slots\n"
     "up to 4096 tokens: 4 KV heads move together, tiles of 512 tokens, 3 slots\n"
     "prefill: 0-512 of 4096 rows per KV head resident; a full pass copies 22.0 MiB\n"
@@ -19,7 +32,8 @@ static const char PLAN_TEXT[] =
     "buffer          prefill         decode  holds\n"
     "weights          562944         562944  weights that stay, packed\n"
     "layers           751872         751872  ring of weight slots, one layer each\n"
-    "tails           3145728        3145728  newest rows of every KV head: two splits of k and v\n"
+    "tails           3145728        3145728  newest rows of every KV head: two splits "
+    "of k and v\n"
     "kept             524288         524288  leading rows resident in both phases\n"
     "frames                0        1048576  further leading rows resident in decode\n"
     "slots            786432         786432  ring of staging slots for k and v\n"
@@ -31,19 +45,66 @@ static const char PLAN_TEXT[] =
     "qkv              393216           1536  projections q, k, v\n"
     "o                131072            512  attention output\n"
     "mlp               49152            192  gate and up projections\n"
-    "carry            278528           1088  running output, max, sum of one head group\n"
-    "parts                 0           1088  attention parts of one tile, one per split\n"
+    "carry            278528           1088  running output, max, sum of one head "
+    "group\n"
+    "parts                 0           1088  attention parts of one tile, one per "
+    "split\n"
     "logits             1032           1032  scores\n"
     "device          7333632  = 7.0 MiB with the gaps between buffers\n"
     "budget          7340032  of it 0 for the driver\n"
     "host kv              25165824  the host store: keys and values of all tokens\n"
-    "host layers           1002496  weights of the streamed layers, packed, one after the other\n"
+    "host layers           1002496  weights of the streamed layers, packed, one after "
+    "the other\n"
     "host embed              49536  the embedding, where it is not on the device\n"
     "host hidden            786432  hidden states between panels (ctx, hidden)\n"
     "host           27009024  = 25.8 MiB in all\n"
+    "\n"
+    "decision           chosen                      why\n"
+    "weights resident   2 layers                    forced\n"
+    "panel              2 layers                    forced\n"
+    "hidden states      host                        forced\n"
+    "embedding          host                        runner-up device: +0.05% time\n"
+    "chunk              256 tokens                  forced\n"
+    "feed-forward rows  256 rows                    runner-up 128 rows: +0.05% time\n"
+    "group x tile       4 heads x 512 tokens        forced\n"
+    "bands at most      2                           3 as fast, more memory\n"
+    "slots              3                           runner-up 4: +0.05% time\n"
+    "\n"
+    "            prompt of so many tokens                      decoding the last "
+    "of them\n"
+    "   context       time  bound by       link in  link out       time  bound by "
+    "      link in  link out\n"
+    "        1K    15.4 ms  compute  95%  8.52 MiB  6.38 MiB    2.64 ms  compute "
+    " 76%  3.96 MiB  6.00 KiB\n"
+    "        4K     166 ms  compute  94%   150 MiB  25.5 MiB    9.31 ms  compute "
+    " 77%  22.0 MiB  6.00 KiB\n"
+    "predicted; bound by: the slowest of compute, link, DRAM (the host's memory) "
+    "and HBM (the device's),\n"
+    "and its share of the time. K: 1024 tokens, M: 1000 K; KiB, MiB, GiB: powers "
+    "of 1024; GB/s: 10^9.\n"
+    "\n"
+    "longest context: 2,711,296 tokens within 7.00 MiB on the device and 16.0 GiB "
+    "on the host\n"
     "";
 
-/* clang-format off */
+/* Predicted: prompt, its seconds, bytes to the device and back; a token after it, likewise. */
+static const hi_forecast FORECAST[] = {
+    { 1, 0.00153987, 1002688, 6144, 0.00156753, 1002688, 6144 },
+    { 64, 0.00168092, 1014784, 393216, 0.00157926, 1002688, 6144 },
+    { 96, 0.00178348, 1020928, 589824, 0.00158521, 1002688, 6144 },
+    { 128, 0.00189652, 1027072, 786432, 0.00159117, 1002688, 6144 },
+    { 192, 0.00215405, 1039360, 1179648, 0.00160309, 1002688, 6144 },
+    { 256, 0.00245353, 1051648, 1572864, 0.00183432, 1789120, 6144 },
+    { 384, 0.0048786, 2534400, 2506752, 0.00185816, 1789120, 6144 },
+    { 512, 0.00577607, 2608128, 3342336, 0.00210131, 2575552, 6144 },
+    { 768, 0.0100523, 5114880, 5013504, 0.00258761, 4148416, 6144 },
+    { 1024, 0.0153652, 8932352, 6684672, 0.00307392, 5721280, 6144 },
+    { 1536, 0.0299407, 20499456, 10027008, 0.00452653, 8867008, 6144 },
+    { 2048, 0.0489228, 37309440, 13369344, 0.00549914, 12012736, 6144 },
+    { 3072, 0.0993265, 86658048, 20054016, 0.00744437, 18304192, 6144 },
+    { 4096, 0.166316, 156978176, 26738688, 0.00931076, 23022784, 6144 },
+};
+
 /* Rotation: radians per position of each pair (i, i + head_dim / 2). */
 static const float ROPE_FREQ[] = {
     0.5f, 0.281170666f, 0.158113882f, 0.0889139697f, 0.0500000007f,
@@ -174,6 +235,9 @@ const hi_model hi_the_model = {
     .command = "hi-gen toy_wide.lua --vram 7M --ctx 4096 --machine cpu --chunk 256 --tile 512"
                " --group 4 --weights 2 --panel 2 --hidden host",
     .plan_text = PLAN_TEXT,
+    .machine = "cpu",
+    .forecast = FORECAST,
+    .n_forecasts = sizeof FORECAST / sizeof *FORECAST,
     .layers = LAYERS,
     .hidden = 96,
     .heads = 8,
