@@ -65,7 +65,7 @@ static void set_bands(const search *q, hi_plan *p, const choice *c)
     for (int k = 8; k >= 1; k /= 2) {
         int64_t tile = c->tile / k;
         bool fits = q->s->kv_heads % (c->group * k) == 0 && c->tile % (k * KEY_SPLIT) == 0;
-        if (k > 1 && (!p->offload || !fits || k > 1 << (c->bands - 1) || BAND_TILES * tile >= p->ctx))
+        if (k > 1 && (!p->offload || !fits || k > 1 << (c->bands - 1) || BAND_TILES * tile >= (p->ctx - 1) / KEY_SPLIT * KEY_SPLIT))
             continue;
         p->band[p->n_bands++] = (hi_band){
             .group = c->group * k,

@@ -6,7 +6,7 @@ build=$1
 work=$build/bench
 mkdir -p "$work"
 program=$("$build/gen/hi-gen" specs/llama3_2_1b.lua --vram 4G --ctx 2048 --out "$work/1b" --build)
-weights=$("$program" info | awk '$1 == "weights" { print $2 }')
+weights=$("$program" info --plan | awk '$1 == "weights" { print $2 }')
 seq 1 512 >"$work/ids.txt"
 echo "Llama-3.2-1B shape, bf16, $(nproc) threads; weights $weights bytes"
 for run in 1 2 3; do

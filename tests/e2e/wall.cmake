@@ -19,3 +19,8 @@ foreach(model needle toy_gqa toy_mha)
     endforeach()
     set_tests_properties(wall.${model}.min PROPERTIES LABELS "threads")
 endforeach()
+
+# Weights and hidden states outside, panel by panel.
+hi_placement(wall_panels ${spec_toy_wide} min --ctx ${wall_ctx} --weights 2 --panel 2 --hidden host --embed host)
+hi_program(test_wall_panels wall_test.c wall_panels toy_wide harsh)
+add_test(NAME wall.panels COMMAND test_wall_panels ${weights_toy_wide} streams)
