@@ -11,6 +11,10 @@ enum { ANSWER = 200 };               /* decoded tokens that weigh as one prompt 
 
 static const double LESS_MEMORY = 0.02;          /* time that using all of the budget must save */
 static const double LESS_TRAFFIC = 0.02;         /* of the link's seconds, though hidden behind compute */
+static const double PROMPT_SHARE = 0.02;         /* of a prompt's seconds where decoding must be fast */
+static const double MOVES = 1.1, MOVES_EMBEDDING = 1.05; /* times as fast it must be to be worth that copies
+                                        begin where none were needed: what fits moves nothing */
+enum { SHORT = 1024 };               /* tokens: shorter contexts are not planned for */
 
 /* Streamed layers lie evenly among the others, so that the link is never idle for long. */
 static void spread_layers(const search *q, hi_plan *p)
@@ -46,6 +50,8 @@ static void set_weight_ring(const search *q, hi_plan *p)
         p->weight_slots = q->q.weight_slots;
     if (p->weight_slots < MIN_WEIGHT_SLOTS)
         p->weight_slots = MIN_WEIGHT_SLOTS;
+    if (p->weight_slots > MAX_WEIGHT_SLOTS)
+        p->weight_slots = MAX_WEIGHT_SLOTS;
     if (p->weight_slots > streamed)
         p->weight_slots = streamed;
     p->hold = in_panel <= p->weight_slots;
@@ -105,6 +111,19 @@ static void set_least_resident(const search *q, hi_plan *p)
     }
 }
 
+/* As many layers on the host as --ram takes. */
+static void place_most_outside(const search *q, hi_plan *p)
+{
+    int64_t layer = layer_weight_bytes(q->s, p->elt);
+
+    set_layers(q, p, 0);
+    layout_buffers(q->s, p);
+    if (q->ram < 0 || p->host_bytes <= q->ram)
+        return;
+    int64_t n = div_up(p->host_bytes - q->ram, layer), most = q->s->layers - MIN_WEIGHT_SLOTS - 1;
+    set_layers(q, p, (int)min64(n, most > 0 ? most : 0));
+}
+
 /* The plan of a choice with the fewest resident layers and rows it allows. */
 static void apply(search *q, const choice *c)
 {
@@ -120,8 +139,11 @@ static void apply(search *q, const choice *c)
     p->hidden = p->panels > 1 ? c->hidden : AT_NONE;
     set_bands(q, p, c);
     set_rows(p);
-    set_layers(q, p, c->weights == MOST ? 0 : c->weights);
     set_least_resident(q, p);
+    if (c->weights == MOST)
+        place_most_outside(q, p);
+    else
+        set_layers(q, p, c->weights);
     layout_buffers(q->s, p);
 }
 
@@ -152,15 +174,17 @@ static void fill_layers(search *q)
     hi_plan *p = q->p;
     int64_t layer = layer_weight_bytes(q->s, p->elt);
     int64_t room = q->budget < 0 ? INT64_MAX : q->budget - p->arena_bytes;
-    int n = (int)min64(room / layer, q->s->layers - p->weight_slots - 1);
+    int n = (int)min64(p->resident_layers + room / layer, q->s->layers - p->weight_slots - 1);
 
-    for (; n > 0; n--) {             /* fewer streamed layers may need more slots a panel, or fewer */
+    int least = p->resident_layers;
+
+    for (; n > least; n--) {         /* fewer streamed layers may need more slots a panel, or fewer */
         set_layers(q, p, n);
         layout_buffers(q->s, p);
         if (q->budget < 0 || p->arena_bytes <= q->budget)
             return;
     }
-    set_layers(q, p, 0);
+    set_layers(q, p, least);
     layout_buffers(q->s, p);
 }
 
@@ -196,7 +220,7 @@ static double seconds_at(const search *q, int64_t n, double traffic)
     case GOAL_PREFILL:
         return prompt_s + token_s;
     case GOAL_DECODE:
-        return prompt_s * 1e-4 + ANSWER * token_s;
+        return PROMPT_SHARE * prompt_s + ANSWER * token_s;
     default:
         return prompt_s + ANSWER * token_s;
     }
@@ -204,7 +228,8 @@ static double seconds_at(const search *q, int64_t n, double traffic)
 
 static double weighed_seconds(const search *q, double traffic)
 {
-    int64_t ctx = q->p->ctx, some = ctx / 16 > 0 ? ctx / 16 : 1, few = ctx / 256 > 0 ? ctx / 256 : 1;
+    int64_t ctx = q->p->ctx, least = min64(ctx, SHORT);
+    int64_t some = ctx / 16 > least ? ctx / 16 : least, few = ctx / 256 > least ? ctx / 256 : least;
 
     return sqrt(seconds_at(q, ctx, traffic) * sqrt(seconds_at(q, some, traffic) * seconds_at(q, few, traffic)));
 }
@@ -225,7 +250,13 @@ double choice_evaluate(search *q, const choice *c)
     double memory = (double)p->arena_bytes / (double)whole;
     if (c->weights == MOST)
         fill_layers(q);
-    if (p->offload && q->q.resident < 0)
+    if (p->offload && q->q.resident < 0) {
         fill_rows(q);
-    return weighed_seconds(q, LESS_TRAFFIC) * (1 + LESS_MEMORY * memory);
+        if (q->force_offload != 1 && p->resident[PREFILL][q->s->layers - 1] >= p->ctx)
+            return INFINITY;         /* a store for nothing: the kind without one fits as well */
+    }
+    double moves = p->offload || p->weight_slots > 0 ? MOVES : 1;
+    if (p->embed == AT_HOST)
+        moves *= MOVES_EMBEDDING;
+    return weighed_seconds(q, LESS_TRAFFIC) * (1 + LESS_MEMORY * memory) * moves;
 }

@@ -92,7 +92,8 @@ int64_t parse_size(const char *text)
         end++;
         if (strcmp(end, "iB") == 0)
             end += 2;
-    }
+    } else if (strcmp(end, "B") == 0)
+        end++;
     if (*end != '\0' || value < 1 || value > 9e15)
         return -1;
     return (int64_t)value;
@@ -301,6 +302,11 @@ int command_parse(int argc, char **argv, hi_command *c, hi_error *e)
         return gen_fail(e, "no spec given: hi-gen specs/llama3_8b.lua --vram 24G; see hi-gen --help");
     if (optind + 1 < argc)
         return gen_fail(e, "%s: one spec at a time", argv[optind + 1]);
+    if (c->explain && c->json)
+        return gen_fail(e, "--explain and --json: one of them");
+    if ((c->explain || c->json) && (c->build || c->out != NULL))
+        return gen_fail(e, "%s: writes nothing; leave %s away", c->json ? "--json" : "--explain",
+                        c->build ? "--build" : "--out");
     c->spec = argv[optind];
     return 0;
 }

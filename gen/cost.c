@@ -3,7 +3,8 @@
 **
 ** A pass (panel P, chunk c) of r rows, the first at position c x chunk, takes the longest of
 **   device  layer by layer: products at 'matmul', but not before their weights are read; attention
-**           at 'attend', but not before keys and values are read; 'step_s' for every step
+**           at 'attend', but not before keys and values are read; 'step_s' for every step; and the
+**           time that it waits for copies that could not run ahead (cost_pass.c)
 **   link    what crosses in that time: streamed tiles, weights, hidden states; new rows
 **   DRAM    what the copies of that time read and write in host memory
 ** Where the device is the host, its copies take cores and its reads go to DRAM as well.
@@ -21,131 +22,17 @@
 #include "cost.h"
 
 #include <math.h>
+#include "cost_pass.h"
 
 enum {
-    STEPS_PASS = 4,   /* of a pass: embed or take_hidden, put_hidden, logits, the turn */
-    STEPS_LAYER = 6,  /* of a layer: two awaits, norm_qkv, store, out_mlp, refill_weights */
-    STEPS_CUT = 4,    /* of the last layer where only keys and values are made */
-    STEPS_GROUP = 4,  /* open_heads, attend_resident, attend_newest, close_heads */
-    STEPS_TILE = 3,   /* await, attend, refill */
-    STEPS_TOKEN = 10, /* between two tokens: scores to the host, sampling, the next id */
-    EARLY_SPANS = 4,  /* of the trapezoid rule in a band that another follows */
-    LAST_SPANS = 8,   /* in the last band, which holds most of a long prompt */
-    STAIRS = 12,      /* tiles that are counted one by one */
-    STARTS = 4,       /* kinds of layers whose first streamed tile is looked for */
-    PANELS_KEPT = 16  /* panels of different make that are remembered */
+    EARLY_SPANS = 4, /* of the trapezoid rule in a band that another follows */
+    LAST_SPANS = 12,  /* in the last band, which holds most of a long prompt */
+    STAIRS = 12,     /* tiles that are counted one by one */
+    STARTS = 4,      /* kinds of layers whose first streamed tile is looked for */
+    PANELS_KEPT = 16 /* panels of different make that are remembered */
 };
 
-/* ---- what all passes share ---- */
-
-/* Parameters of the matrices of a layer. */
-typedef struct matrices {
-    double kv;   /* k and v */
-    double qo;   /* q and output */
-    double mlp;  /* gate, up, down */
-    double head; /* scores: once in a model */
-} matrices;
-
-/* Products of so many rows through one layer; seconds. */
-typedef struct products {
-    double compute, hbm; /* FLOPs at 'matmul', weights at 'read' */
-    double device;       /* the longer, matrix by matrix */
-} products;
-
-typedef struct model {
-    const hi_spec *s;
-    const hi_plan *p;
-    const hi_machine *m;
-    matrices params;
-    double layer;     /* bytes of a layer's weights, as they cross the link */
-    double row;       /* bytes of k and v of one token in one layer */
-    double attend;    /* FLOPs of one query row over one key, all heads of a layer */
-    double token;     /* bytes of one token's hidden state, or of its row of the embedding */
-    double both_lost; /* 1 / both - 1 */
-    double copiers;   /* bytes/s of all cores copying where copies take cores; else 0 */
-    int64_t passes;   /* chunks of the prompt */
-    int64_t last;     /* rows of the last one */
-    hi_phase phase;
-    bool cut;      /* the last layer is for the last row alone */
-    bool hidden;   /* hidden states cross the link between panels */
-    products full; /* of a whole chunk */
-} model;
-
-static matrices params_of(const hi_spec *s)
-{
-    double h = s->hidden, d = s->head_dim;
-
-    return (matrices){ .kv = 2 * h * d * s->kv_heads,
-                       .qo = 2 * h * d * s->heads,
-                       .mlp = 3 * h * s->ffn,
-                       .head = h * s->vocab };
-}
-
-static products product_of(const model *k, double rows, double params)
-{
-    products x = { .compute = 2 * rows * params / k->m->matmul,
-                   .hbm = params * k->p->elt / k->m->read };
-
-    x.device = fmax(x.compute, x.hbm);
-    return x;
-}
-
-static void add_products(products *sum, products x, double times)
-{
-    sum->compute += times * x.compute;
-    sum->hbm += times * x.hbm;
-    sum->device += times * x.device;
-}
-
-/* A whole layer; its feed-forward part goes through in pieces of mlp_rows rows. */
-static products layer_products(const model *k, int64_t rows)
-{
-    double pieces = (double)((rows + k->p->mlp_rows - 1) / k->p->mlp_rows);
-    products x = product_of(k, (double)rows, k->params.kv + k->params.qo);
-
-    add_products(&x, product_of(k, (double)rows / pieces, k->params.mlp), pieces);
-    x.compute += (pieces - 1) * k->m->step_s;
-    x.device += (pieces - 1) * k->m->step_s;
-    return x;
-}
-
-static model model_of(const hi_spec *s, const hi_plan *p, hi_phase phase)
-{
-    const hi_machine *m = &p->machine;
-
-    return (model){ .s = s,
-                    .p = p,
-                    .m = m,
-                    .params = params_of(s),
-                    .layer = (double)layer_weight_bytes(s, p->elt),
-                    .row = (double)(s->kv_heads * kv_row_bytes(s, p->elt)),
-                    .attend = 4.0 * s->heads * s->head_dim,
-                    .token = (double)s->hidden * p->elt,
-                    .both_lost = 1 / m->both - 1,
-                    .copiers = m->shared ? m->copy * m->cores : 0,
-                    .phase = phase };
-}
-
 /* ---- panels ---- */
-
-/* Layers of a panel with so many resident rows. */
-typedef struct kind {
-    int64_t resident;
-    int layers;
-} kind;
-
-typedef struct panel {
-    int layers;       /* all of it but the cut one */
-    bool first, last; /* of the model */
-    bool cut;         /* its last layer is the one that is cut */
-    int64_t cut_resident;
-    int streamed; /* layers whose weights come through the ring */
-    double begin; /* bytes of them that cross during the panel's first pass */
-    double again; /* and during every later one */
-    double ahead; /* bytes of the next panel's that cross meanwhile */
-    int n;
-    kind *of; /* (n) */
-} panel;
 
 static void add_kind(panel *q, int64_t resident)
 {
@@ -197,13 +84,7 @@ static bool alike(const panel *a, const panel *b)
     return true;
 }
 
-/* ---- one pass ---- */
-
-/* Seconds, and bytes over the link; of a pass, or summed. */
-typedef struct times {
-    double seconds, compute, hbm;
-    double in, out;
-} times;
+/* ---- the passes of a panel ---- */
 
 /* Adds the seconds; what several passes move together is panel_bytes' business. */
 static void add_seconds(times *sum, const times *x, double weight)
@@ -211,134 +92,8 @@ static void add_seconds(times *sum, const times *x, double weight)
     sum->seconds += weight * x->seconds;
     sum->compute += weight * x->compute;
     sum->hbm += weight * x->hbm;
+    sum->read += weight * x->read;
 }
-
-typedef struct pass {
-    int64_t pos, rows;
-    bool last;
-    const products *layer; /* of so many rows */
-    const hi_band *band;
-    double grain;   /* 0: count this pass's tiles; else it stands for others, whose tiles
-                       are filled by any multiple of so many rows */
-    double weights; /* bytes of layers that cross meanwhile */
-} pass;
-
-static double link_seconds(const model *k, double in, double out, double lost)
-{
-    double a = in / k->m->h2d, b = out / k->m->d2h;
-
-    return fmax(a, b) + fmin(a, b) * lost;
-}
-
-/* At least, for copies that need not run at the same time: one after the other. */
-static double least_link_seconds(const model *k, double in, double out)
-{
-    return link_seconds(k, in, out, fmin(k->both_lost, 1));
-}
-
-/* Host memory: copies, and where the device is the host their other end and what it reads. */
-static double dram_seconds(const model *k, const times *t)
-{
-    double copied = t->in + t->out;
-
-    return (k->m->shared ? 2 * copied + t->hbm * k->m->read : copied) / k->m->dram;
-}
-
-/* Tiles of one group; on average over the passes that this one stands for. */
-static double tiles_in(const pass *x, int64_t rows)
-{
-    double tile = (double)x->band->tile;
-
-    if (x->grain == 0)
-        return (double)((rows + x->band->tile - 1) / x->band->tile);
-    return (double)rows / tile + (1 - x->grain / tile) / 2;
-}
-
-/* Adds 'layers' layers' streamed rows and returns their steps. */
-static double stream_tiles(const model *k, const pass *x, int64_t resident, int layers, times *t)
-{
-    int64_t complete = x->pos / KEY_SPLIT * KEY_SPLIT;
-    double groups = (double)layers * (k->s->kv_heads / x->band->group);
-
-    if (!k->p->offload || complete <= resident)
-        return groups * STEPS_GROUP;
-    t->in += (double)layers * (double)(complete - resident) * k->row;
-    return groups * (STEPS_GROUP + STEPS_TILE * tiles_in(x, complete - resident));
-}
-
-/* Attention of 'rows' query rows that see 'keys' keys in all, 'seen' different ones. */
-static products attention(const model *k, double keys, double seen)
-{
-    products x = { .compute = k->attend * keys / k->m->attend,
-                   .hbm = seen * k->row / k->m->attend_read };
-
-    x.device = fmax(x.compute, x.hbm);
-    return x;
-}
-
-/* The cut layer: keys and values of all rows; the rest for the prompt's last row. */
-static double cut_layer(const model *k, const panel *q, const pass *x, products *sum, times *t)
-{
-    double rows = (double)x->rows, seen = (double)(x->pos + x->rows);
-
-    if (!q->cut)
-        return 0;
-    add_products(sum, product_of(k, rows, k->params.kv), 1);
-    if (!x->last)
-        return STEPS_CUT;
-    add_products(sum, product_of(k, 1, k->params.qo + k->params.mlp), 1);
-    add_products(sum, attention(k, seen, seen), 1);
-    return STEPS_LAYER + stream_tiles(k, x, q->cut_resident, 1, t);
-}
-
-static void add_scores(const model *k, const panel *q, const pass *x, products *sum)
-{
-    bool all = k->p->req.logits_all;
-
-    if (q->last && (all || x->last))
-        add_products(sum, product_of(k, all ? (double)x->rows : 1, k->params.head), 1);
-}
-
-/* What crosses besides tiles and weights. */
-static void add_rows(const model *k, const panel *q, const pass *x, times *t)
-{
-    double rows = (double)x->rows;
-
-    if (k->p->offload)
-        t->out += rows * k->row * (q->layers + q->cut);
-    if (k->hidden && !q->first)
-        t->in += rows * k->token;
-    if (k->hidden && !q->last)
-        t->out += rows * k->token;
-    if (k->p->embed == AT_HOST && q->first)
-        t->in += rows * k->token;
-}
-
-static times pass_times(const model *k, const panel *q, const pass *x)
-{
-    double rows = (double)x->rows, pos = (double)x->pos;
-    double steps = STEPS_PASS + (double)q->layers * STEPS_LAYER;
-    products sum = { 0 };
-    times t = { .in = x->weights };
-
-    add_products(&sum, *x->layer, q->layers);
-    add_products(&sum, attention(k, rows * pos + rows * (rows + 1) / 2, pos + rows), q->layers);
-    for (int i = 0; i < q->n; i++)
-        steps += stream_tiles(k, x, q->of[i].resident, q->of[i].layers, &t);
-    steps += cut_layer(k, q, x, &sum, &t);
-    add_scores(k, q, x, &sum);
-    add_rows(k, q, x, &t);
-    t.compute = sum.compute + steps * k->m->step_s;
-    t.hbm = sum.hbm;
-    t.seconds = sum.device + steps * k->m->step_s;
-    if (k->copiers > 0)
-        t.seconds += (t.in + t.out) / k->copiers;
-    t.seconds = fmax(t.seconds, link_seconds(k, t.in, t.out, k->both_lost));
-    t.seconds = fmax(t.seconds, dram_seconds(k, &t));
-    return t;
-}
-
-/* ---- the passes of a panel ---- */
 
 static const hi_band *band_at(const hi_plan *p, int64_t pos)
 {
@@ -474,7 +229,7 @@ static void add_pass(const model *k, const panel *q, int64_t c, double weights, 
 }
 
 /* Rows that one KV head streams in passes [0, passes): the sum of complete - resident. */
-static double streamed_rows(const model *k, int64_t resident)
+static double rows_in_prompt(const model *k, int64_t resident)
 {
     int64_t chunk = k->p->chunk, first = pass_beyond(k, resident);
     double n = (double)(k->passes - first), halves;
@@ -497,7 +252,7 @@ static void panel_bytes(const model *k, const panel *q, times *t)
     end.band = band_at(k->p, end.pos);
     t->in = t->out = 0;
     for (int i = 0; i < q->n; i++)
-        t->in += q->of[i].layers * streamed_rows(k, q->of[i].resident) * k->row;
+        t->in += q->of[i].layers * rows_in_prompt(k, q->of[i].resident) * k->row;
     if (q->cut)
         stream_tiles(k, &end, q->cut_resident, 1, t);
     add_rows(k, q, &all, t);
@@ -627,7 +382,7 @@ static void set_cost(const model *k, const times *t, double flops, hi_cost *out)
 
 double prefill_flops(const hi_spec *s, int64_t n, bool cut)
 {
-    matrices w = params_of(s);
+    matrices w = matrices_of(s);
     double rows = (double)n, pair = 4.0 * s->heads * s->head_dim; /* of a query and a key */
     double one = 2 * rows * (w.kv + w.qo + w.mlp) + pair * rows * (rows + 1) / 2;
     double last = 2 * rows * w.kv + 2 * (w.qo + w.mlp) + pair * rows;

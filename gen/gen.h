@@ -290,7 +290,7 @@ typedef struct hi_plan {
 ** machine   what the time is predicted for
 ** Returns a plan in 'a'; NULL with the numbers and "smallest budget that works: N bytes"
 ** where the request cannot be met. *min_bytes, when not NULL, receives that budget on a
-** refusal for device memory (0 on other refusals).
+** refusal for device memory (0 on other refusals; -1 where the request is wrong in itself).
 */
 hi_plan *plan_make(hi_arena *a, const hi_spec *s, const hi_request *q, const hi_machine *machine,
                    int64_t *min_bytes, hi_error *e);

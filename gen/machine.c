@@ -99,6 +99,8 @@ static int name_of(const char *path, char *out, hi_error *e)
 /* On the cpu target copies are made by cores: how fast is one? 'name' is the field in 'c'. */
 static int check_copy(const source *c, const char *name, const hi_machine *m)
 {
+    if (m->copy > 0 && m->copy < 1e3)
+        return field_refuse(c, name, "must be 0 (copies cost no core) or at least 1e3 bytes/s");
     if (!m->shared || m->copy > 0)
         return 0;
     return field_refuse(c, name,

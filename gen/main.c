@@ -107,6 +107,25 @@ static void say_notes(const hi_spec *s, const hi_plan *p)
                 p->machine.host, (long long)(p->machine.ram >> 20));
 }
 
+/* A flag that this plan has no use for is not ignored in silence. */
+static void say_unused(const hi_plan *p)
+{
+    const hi_request *q = &p->req;
+    const struct {
+        bool unused;
+        const char *flag, *why;
+    } FLAG[] = {
+        { q->slots > 0 && !p->offload, "--slots", "keys and values are all resident" },
+        { q->bands > 0 && !p->offload, "--bands", "keys and values are all resident" },
+        { q->weight_slots > p->weight_slots, "--weight-slots", "fewer layers are streamed" },
+        { q->hidden != AT_NONE && p->panels == 1, "--hidden", "there is one panel" },
+    };
+
+    for (size_t i = 0; i < sizeof FLAG / sizeof *FLAG; i++)
+        if (FLAG[i].unused)
+            fprintf(stderr, "hi-gen: note: %s has no effect: %s\n", FLAG[i].flag, FLAG[i].why);
+}
+
 static int generate(const hi_command *c, hi_arena *a, hi_error *e)
 {
     hi_spec *s = arena_alloc(a, sizeof *s);
@@ -119,10 +138,11 @@ static int generate(const hi_command *c, hi_arena *a, hi_error *e)
         return failed(e, EXIT_BAD_SPEC);
     hi_plan *p = plan_make(a, s, &c->request, m, &least, e);
     if (p == NULL)
-        return failed(e, EXIT_NO_FIT);
+        return failed(e, least < 0 ? EXIT_USAGE : EXIT_NO_FIT);
     if (plan_check(s, p, e) != 0)
         return failed(e, EXIT_FAILED);
     say_notes(s, p);
+    say_unused(p);
     return c->explain || c->json ? print_plan(c, s, p) : write_sources(c, s, p, e);
 }
 

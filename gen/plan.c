@@ -45,6 +45,8 @@ static int check_request(const hi_spec *s, const hi_request *q, hi_error *e)
     if (q->weight_slots > 0 && (q->weight_slots < MIN_WEIGHT_SLOTS || q->weight_slots > MAX_WEIGHT_SLOTS))
         return gen_fail(e, "--weight-slots %d: must be %d to %d", q->weight_slots, MIN_WEIGHT_SLOTS,
                         MAX_WEIGHT_SLOTS);
+    if (q->resident >= 0 && (q->policy == POLICY_STANDARD || q->policy == POLICY_CHUNKED))
+        return gen_fail(e, "--resident %d: --policy standard and chunked keep everything resident", q->resident);
     if (q->panel > s->layers)
         return gen_fail(e, "--panel %d: %s has %d layers", q->panel, s->path, s->layers);
     if (q->embed == AT_HOST && s->tied)
@@ -188,8 +190,11 @@ hi_plan *plan_make(hi_arena *a, const hi_spec *s, const hi_request *r, const hi_
 
     if (min_bytes != NULL)
         *min_bytes = 0;
-    if (check_request(s, r, e) != 0)
+    if (check_request(s, r, e) != 0) {
+        if (min_bytes != NULL)
+            *min_bytes = -1;
         return NULL;
+    }
     hi_plan *p = arena_alloc(a, sizeof *p);
     if (p == NULL) {
         gen_fail(e, "out of memory for a plan");

@@ -101,6 +101,8 @@ void plan_command(const hi_spec *s, const hi_plan *p, char *out, size_t n)
     if (q->ctx != 0)
         text_printf(&t, " --ctx %" PRId64, p->ctx);
     text_printf(&t, " --machine %s", p->machine.name);
+    if (strcmp(p->machine.host, p->machine.name) != 0)
+        text_printf(&t, " --host %s", p->machine.host);
     add_word(&t, "--for", GOAL, q->goal);
     add_word(&t, "--policy", POLICY, q->policy);
     add_number(&t, "--chunk", q->chunk, 1);

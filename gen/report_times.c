@@ -29,11 +29,16 @@ static double first_context(const report *r)
     return r->p->ctx > 1024 ? 1024 : 1;
 }
 
-/* The decades that hold all times. */
+/* The decades that hold all times, the resident plan's included. */
 static svg_axis time_axis(const report *r)
 {
     double lo = INFINITY, hi = 0;
 
+    if (r->m.has_resident) {
+        hi_cost token;
+        cost_decode(r->s, &r->m.resident, 0, &token);
+        lo = token.seconds;
+    }
     for (int i = 0; i < r->f.n; i++) {
         lo = fmin(lo, fmin(r->f.at[i].prompt.seconds, r->f.at[i].token.seconds));
         hi = fmax(hi, fmax(r->f.at[i].prompt.seconds, r->f.at[i].token.seconds));

@@ -80,6 +80,8 @@ static bool pick_number(const search *q, choice *c, decision d, int i)
         if (!pick(r->chunk, r->chunk > 0, CHUNKS, COUNT(CHUNKS), i, &v))
             return false;
         c->chunk = r->chunk > 0 ? v : min64(v, round_up(q->p->ctx, KEY_BLOCK));
+        if (c->chunk < r->mlp_rows)
+            c->chunk = r->mlp_rows;
         c->mlp_rows = r->mlp_rows > 0 ? r->mlp_rows : min64(c->mlp_rows, c->chunk);
         return true;
     case D_MLP_ROWS:
@@ -122,12 +124,10 @@ bool choice_same(const choice *a, const choice *b)
            a->bands == b->bands && a->slots == b->slots;
 }
 
-/* A head group must divide the KV heads; the embedding leaves the device only with weights. */
+/* A head group must divide the KV heads. */
 bool choice_sensible(const search *q, const choice *c)
 {
     if (q->s->kv_heads % c->group != 0)
-        return false;
-    if (c->embed == AT_HOST && q->q.embed == AT_NONE && c->weights == q->s->layers)
         return false;
     /* a ring as long as what is streamed saves nothing */
     return q->q.weights >= 0 || c->weights == q->s->layers || q->s->layers - c->weights > MIN_WEIGHT_SLOTS;
@@ -161,7 +161,8 @@ static void descend(search *q, choice c, double score)
     for (int sweep = 0; sweep < MOST_SWEEPS; sweep++) {
         bool better = false;
         for (int d = 0; d < N_DECISIONS; d++)
-            better |= improve(q, &c, &score, d);
+            if (d != D_WEIGHTS || sweep > 0)     /* while chunk and tile are the smallest it would mislead */
+                better |= improve(q, &c, &score, d);
         if (!better)
             break;
     }
@@ -185,7 +186,7 @@ static bool smallest(const search *q, bool offload, bool stream, bool panels, bo
     if (q->q.hidden == AT_NONE)
         c->hidden = AT_HOST;
     if (r->weights < 0)
-        c->weights = stream ? 0 : layers;
+        c->weights = stream ? MOST : layers;
     if (r->panel <= 0)
         c->panel = panels ? 1 : layers;
     if (r->weights < 0 && stream && layers <= MIN_WEIGHT_SLOTS)
@@ -215,19 +216,14 @@ static void start(search *q, bool offload, bool stream, bool panels, bool embed_
         descend(q, c, score);
 }
 
-/* Kinds in the order of what they need. Once everything fits on the device nothing else is tried,
-   and the embedding leaves it only where it must. */
+/* Every kind, in the order of what it needs. */
 void search_all(search *q, bool just_try)
 {
     q->ok = false;
     for (int stream = 0; stream < 2; stream++)
         for (int host = 0; host < 2; host++)
             for (int offload = 0; offload < 2; offload++)
-                for (int panels = 0; panels < 1 + stream; panels++) {
-                    if (q->ok && (just_try || (!q->best.offload && q->best.weights == q->s->layers)))
-                        return;
-                    if (q->ok && stream == 0 && host == 1)
-                        continue;
-                    start(q, offload, stream, panels, host, just_try);
-                }
+                for (int panels = 0; panels < 1 + stream; panels++)
+                    if (!just_try || !q->ok)
+                        start(q, offload, stream, panels, host, just_try);
 }

@@ -56,7 +56,8 @@ static inline int64_t div_up(int64_t a, int64_t b)
 double choice_evaluate(search *q, const choice *c);
 
 /* Seconds of the request's goal alone, of the plan in q->p: a geometric mean over the whole context,
-   a sixteenth and a 256th of it, so that a long plan loses nothing at short lengths. */
+   a sixteenth and a 256th of it (1024 tokens at least), so that a long plan loses nothing at short
+   lengths. */
 double choice_seconds(const search *q);
 
 /* ---- search.c ---- */

@@ -31,6 +31,7 @@ typedef struct answer {
     const prompt *p;
     int64_t n_prompt, n_new;
     double prefill_s, decode_s;
+    bool prefilled;                  /* the whole prompt */
 } answer;
 
 static int say_error(const char *text, int code)
@@ -150,7 +151,6 @@ static void compare(const hi_model *m, const answer *a, const hi_stats *s)
     compare_line("to the device, MiB", in / (1 << 20), mib(s->h2d_bytes));
     compare_line("to the host, MiB", out / (1 << 20), mib(s->d2h_bytes));
     compare_line("device memory, MiB", mib(m->arena_bytes), mib(s->arena_touched_bytes));
-    compare_line("host memory, MiB", mib(m->host_bytes), mib(m->host_bytes));
 }
 
 static void summary(const hi_run *r, const hi_model *m, const answer *a)
@@ -159,14 +159,17 @@ static void summary(const hi_run *r, const hi_model *m, const answer *a)
     int64_t passes = a->n_new > 0 ? a->n_new - 1 : 0;    /* the first token came with the prompt */
 
     hi_get_stats(r, &s);
-    fprintf(stderr, "\nprompt      %lld tokens, %.2f s, %.1f tokens/s\n", (long long)a->n_prompt,
-            a->prefill_s, per_second(a->n_prompt, a->prefill_s));
+    if (a->prefilled)
+        fprintf(stderr, "\nprompt      %lld tokens, %.2f s, %.1f tokens/s\n", (long long)a->n_prompt,
+                a->prefill_s, per_second(a->n_prompt, a->prefill_s));
+    else
+        fprintf(stderr, "\nprompt      %lld tokens, not finished in %.2f s\n", (long long)a->n_prompt, a->prefill_s);
     fprintf(stderr, "generation  %lld tokens, %.2f s, %.1f tokens/s (%.2f ms per token)\n",
             (long long)a->n_new, a->decode_s, per_second(passes, a->decode_s),
             passes > 0 ? 1e3 * a->decode_s / (double)passes : 0.0);
     fprintf(stderr, "compute     %s, %d threads\n", hi_isa(r), hi_threads(r));
     fprintf(stderr, "link        busy %.2f s to the device; compute waited %.2f s\n", s.link_s, s.stall_s);
-    if (a->n_prompt > 0)
+    if (a->prefilled)
         compare(m, a, &s);
 }
 
@@ -174,8 +177,8 @@ static int answer_prompt(hi_run *r, const hi_model *m, const cli *c, const promp
 {
     answer a = { .p = p, .n_prompt = (int64_t)p->n };
     int rc = prefill(r, m, &a);
-    bool prefilled = rc == 0;
 
+    a.prefilled = rc == 0;
     if (rc == 0)
         rc = decode(r, m, c, &a);
     if (a.n_new > 0)
@@ -185,7 +188,7 @@ static int answer_prompt(hi_run *r, const hi_model *m, const cli *c, const promp
         return rc;
     if (atomic_load(&interrupts) == 0)
         return say_error(hi_error_text(r), EXIT_FAILED);
-    return prefilled ? 0 : EXIT_INTERRUPTED;
+    return a.prefilled ? 0 : EXIT_INTERRUPTED;
 }
 
 int cli_generate(const hi_model *m, const cli *c)

@@ -164,7 +164,8 @@ hi_fault(panels_swapped panels prefill.c
 
 # ---- decode keeps more rows than prefill ----
 
-hi_fault_base(settle toy_gqa 1.1 "long;gbps=1;decode=4" --weights 3 --group 2 --tile 256 --slots 3 --chunk 512)
+hi_fault_base(settle toy_gqa 1.1 "long;gbps=1;decode=4" --weights 3 --group 2 --tile 256 --slots 3 --chunk 512
+    --mlp-rows 512)
 hi_fault(deleted settle decode.c "/ settle\\(r, 1,/d")
 hi_fault(last settle decode.c "/ settle\\(r, 1,/s/ 2304\\)/ 1792)/")
 hi_fault(first settle decode.c "/ settle\\(r, 1,/s/ 512, 2304\\)/ 768, 2304)/")

@@ -43,7 +43,7 @@ refuse 2 "one spec at a time" "$spec" "$spec" $out
 refuse 2 "--frobnicate: unknown option" "$spec" --frobnicate
 refuse 2 "-x: unknown option" "$spec" -x
 refuse 2 "--vram: needs a value" "$spec" --vram
-for size in abc 0 -1 +1 1.5.5G 5X nan inf 1e30 "" " " 12GB; do
+for size in abc 0 -1 +1 1.5.5G 5X nan inf 1e30 "" " " 12GB 5BB; do
     refuse 2 "--vram $size: not a size" "$spec" --vram "$size" $out
 done
 refuse 2 "--ram x: not a size" "$spec" --ram x $out
@@ -66,21 +66,24 @@ refuse 2 "unknown" calibrate --frobnicate
 refuse 2 "--resident -1" "$spec" --resident -1 $out
 
 # ---- what no plan can do ----
-refuse 3 "tile" "$spec" --resident 0 --tile 100 $out
-refuse 3 "256" "$spec" --resident 0 --tile 100 $out
-refuse 3 "chunk" "$spec" --resident 0 --chunk 100 $out
-refuse 3 "128" "$spec" --resident 0 --chunk 100 $out
-refuse 3 "group" "$spec" --resident 0 --group 3 $out
-refuse 3 "slots" "$spec" --resident 0 --slots 1 $out
-refuse 3 "slots" "$spec" --resident 0 --slots 65 $out
+refuse 2 "tile" "$spec" --resident 0 --tile 100 $out
+refuse 2 "256" "$spec" --resident 0 --tile 100 $out
+refuse 2 "chunk" "$spec" --resident 0 --chunk 100 $out
+refuse 2 "128" "$spec" --resident 0 --chunk 100 $out
+refuse 2 "group" "$spec" --resident 0 --group 3 $out
+refuse 2 "slots" "$spec" --resident 0 --slots 1 $out
+refuse 2 "slots" "$spec" --resident 0 --slots 65 $out
 refuse 3 "ram" "$spec" --vram 300K --ram 10K $out
-refuse 3 "--mlp-rows 100: must be a multiple of 128" "$spec" --mlp-rows 100 $out
-refuse 3 "--mlp-rows 512: at most --chunk 256" "$spec" --mlp-rows 512 --chunk 256 $out
-refuse 3 "--bands 5: must be 1 to 4" "$spec" --bands 5 $out
-refuse 3 "--weights 4: $spec has 3 layers" "$spec" --weights 4 $out
-refuse 3 "--panel 4: $spec has 3 layers" "$spec" --panel 4 $out
-refuse 3 "--weight-slots 1: must be 2 to 64" "$spec" --weight-slots 1 $out
-refuse 3 "must stay on the device" "$home/tests/specs/toy_mha.lua" --embed host $out
+refuse 2 "--mlp-rows 100: must be a multiple of 128" "$spec" --mlp-rows 100 $out
+refuse 2 "--mlp-rows 512: at most --chunk 256" "$spec" --mlp-rows 512 --chunk 256 $out
+refuse 2 "--bands 5: must be 1 to 4" "$spec" --bands 5 $out
+refuse 2 "--weights 4: $spec has 3 layers" "$spec" --weights 4 $out
+refuse 2 "--panel 4: $spec has 3 layers" "$spec" --panel 4 $out
+refuse 2 "--weight-slots 1: must be 2 to 64" "$spec" --weight-slots 1 $out
+refuse 2 "--policy standard and chunked keep" "$spec" --policy standard --resident 1 $out
+refuse 2 "--explain and --json" "$spec" --explain --json
+refuse 2 "--explain: writes nothing" "$spec" --explain $out
+refuse 2 "must stay on the device" "$home/tests/specs/toy_mha.lua" --embed host $out
 refuse 3 "contradict" "$home/tests/specs/toy_wide.lua" --weights 0 --weight-slots 2 --panel 4 $out
 refuse 3 "smallest budget that works: " "$spec" --vram 100K $out
 least=$(sed -n 's/.*smallest budget that works: \([0-9]*\) bytes.*/\1/p' "$t/err")
@@ -124,6 +127,8 @@ run 0 "" "$spec" --ctx max --vram 1500K --ram 1M --explain
 grep -q '^longest context: ' "$t/out" || wrong "--explain has no longest context"
 run 0 "" "$spec" --ctx max --vram 1500K --ram 1M --json
 grep -q '"host_bytes"' "$t/out" || wrong "--json has no host_bytes"
+run 0 "note: --slots has no effect" "$spec" --slots 9 --explain
+run 0 "note: --hidden has no effect" "$spec" --hidden host --explain
 run 0 "planned for rtx4090 with host epyc_rome" "$spec" --vram 24G --explain
 run 0 "" "$spec" --vram 24G --explain --machine rtx3060-12g --host desktop_ddr5
 grep -q "planned for rtx3060-12g" "$t/out" || wrong "--machine is not taken"

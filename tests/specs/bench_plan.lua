@@ -3,7 +3,7 @@
 -- are random.
 return {
     family = "llama",
-    layers = 8,
+    layers = 6,
     hidden = 1536,
     heads = 16,
     kv_heads = 4,

@@ -445,6 +445,52 @@ static void test_both(void **state)
     test_free(p);
 }
 
+/* While a layer's products run the link fills the slots and no more: few small ones hide nothing of
+   them, large ones all. */
+static void test_slots_run_ahead(void **state)
+{
+    hi_spec s = llama3_8b();
+    hi_plan *p = plan(&s, "rtx4090", M, 8 * K);
+    double link, products, few, many;
+
+    (void)state;
+    p->machine.step_s = 0;
+    p->slots = 2;
+    p->band[0].tile = 256;
+    few = decode(&s, p, 64 * K).seconds;
+    link = decode(&s, p, 64 * K).link_s;
+    products = decode(&s, p, 0).seconds; /* weights are read, nothing crosses but a row */
+    assert_near(few - link, products, 0.03);
+    p->slots = 4;
+    p->band[0].group = 8;
+    p->band[0].tile = 16 * K;
+    many = decode(&s, p, 64 * K).seconds;
+    assert_near(many, link + 1.05e9 / p->machine.read, 0.01); /* the scores' weights */
+    test_free(p);
+}
+
+/* Copies run in order: behind a layer's weights its tiles wait. A third slot has the link bring
+   weights while it would wait for compute. */
+static void test_weights_hold_up_tiles(void **state)
+{
+    hi_spec s = llama3_8b();
+    hi_plan *p = plan(&s, "rtx4090", M, 8 * K);
+    double two, three, products;
+
+    (void)state;
+    p->machine.step_s = 0;
+    p->slots = 2;
+    p->band[0].tile = 256;
+    set_streamed(&s, p, 32, 2, false);
+    two = decode(&s, p, 64 * K).seconds;
+    p->weight_slots = 3;
+    three = decode(&s, p, 64 * K).seconds;
+    products = 32 * (double)layer_weight_bytes(&s, 2) / p->machine.read;
+    assert_near(three, decode(&s, p, 64 * K).link_s, 0.01);
+    assert_true(two > three && two - three < products);
+    test_free(p);
+}
+
 /* Weights of the next panel cross during this one: 'free' slots' worth unseen. */
 static void test_hold_hides(void **state)
 {
@@ -481,6 +527,7 @@ static void test_shared(void **state)
     p->offload = false;
     device = decode(&s, p, 64 * K).seconds;
     p->offload = true;
+    m->attend_read = m->read;
     m->step_s = 0; /* tiles cost steps: out of the comparison */
     p->offload = false;
     device = decode(&s, p, 64 * K).seconds;
@@ -511,9 +558,9 @@ static double link_of(const hi_machine *m, double in, double out, double lost)
     return larger(a, b) + (a < b ? a : b) * lost;
 }
 
-static double dram_of(const hi_machine *m, double copied, double hbm)
+static double dram_of(const hi_machine *m, double copied, double read)
 {
-    return (m->shared ? 2 * copied + hbm * m->read : copied) / m->dram;
+    return (m->shared ? 2 * copied + read : copied) / m->dram;
 }
 
 typedef struct slow {
@@ -522,9 +569,10 @@ typedef struct slow {
     hi_phase phase;
     int64_t chunks, chunk; /* of the prompt; the pass's number */
     int64_t pos, rows;
-    double device, in, out, hbm;              /* of the pass */
-    double compute;                           /* of all */
-    double all_in, all_out, all_hbm, seconds; /* of the panel */
+    double copies;                       /* of weights during the pass, for each of its layers */
+    double device, in, out, read, stall; /* of the pass */
+    double compute;                      /* of all */
+    double all_in, all_out, all_read, seconds; /* of the panel */
 } slow;
 
 static void slow_steps(slow *w, double steps)
@@ -535,39 +583,108 @@ static void slow_steps(slow *w, double steps)
 
 static void slow_product(slow *w, double rows, double params)
 {
-    double read = params * w->p->elt / w->p->machine.read;
+    double bytes = params * w->p->elt;
 
-    w->device += larger(2 * rows * params / w->p->machine.matmul, read);
+    w->device += larger(2 * rows * params / w->p->machine.matmul, bytes / w->p->machine.read);
     w->compute += 2 * rows * params / w->p->machine.matmul;
-    w->hbm += read;
+    w->read += bytes;
+}
+
+static double row_bytes(const slow *w)
+{
+    return 2.0 * w->s->kv_heads * w->s->head_dim * w->p->elt;
+}
+
+static double attend_seconds(const slow *w, double keys, double seen)
+{
+    const hi_machine *m = &w->p->machine;
+    double attend = 4 * keys * w->s->heads * w->s->head_dim / m->attend;
+
+    return larger(attend, seen * row_bytes(w) / m->attend_read);
 }
 
 static void slow_attend(slow *w, double keys, double seen)
 {
-    double read =
-        seen * 2 * w->s->kv_heads * w->s->head_dim * w->p->elt / w->p->machine.attend_read;
+    w->device += attend_seconds(w, keys, seen);
+    w->compute += 4 * keys * w->s->heads * w->s->head_dim / w->p->machine.attend;
+    w->read += seen * row_bytes(w);
+}
 
-    double attend = 4 * keys * w->s->heads * w->s->head_dim / w->p->machine.attend;
+/* Rows between products, where they are passes over memory of their own. */
+static void slow_between(slow *w)
+{
+    const hi_spec *s = w->s;
+    double q = s->heads * s->head_dim, k = s->kv_heads * s->head_dim;
+    double norms = 4 * s->hidden, activation = 3 * s->ffn, rotation = 2 * (q + k), append = 4 * k;
+    double bytes = (norms + activation + rotation + append + q) * w->p->elt + 2 * q * 4;
 
-    w->device += larger(attend, read);
-    w->compute += attend;
-    w->hbm += read;
+    if (!w->p->machine.shared)
+        return;
+    w->device += (double)w->rows * bytes / w->p->machine.read;
+    w->read += (double)w->rows * bytes;
+}
+
+static const hi_band *slow_band(const slow *w)
+{
+    int b = 0;
+
+    while (w->pos / 256 * 256 > w->p->band[b].upto)
+        b++;
+    return &w->p->band[b];
+}
+
+/* How long a layer waits for its tiles, behind so many seconds of weights, where the link filled
+   slots for 'idle' seconds before it. */
+static double slow_wait(const slow *w, int l, double queries, double before, double attention,
+                        double idle, double weights)
+{
+    const hi_machine *m = &w->p->machine;
+    const hi_band *b = slow_band(w);
+    double rows = (double)(w->pos / 256 * 256 - w->p->resident[w->phase][l]);
+    double slots =
+        (double)w->p->slots * b->group * (double)b->tile / w->s->kv_heads * row_bytes(w) / m->h2d;
+    int groups = w->s->kv_heads / b->group;
+    double tiles = attend_seconds(w, queries * rows, rows), link = rows * row_bytes(w) / m->h2d;
+    double other = larger(attention - tiles, 0) / groups + 4 * m->step_s, wait;
+
+    if (!w->p->offload || rows <= 0 || link <= slots)
+        return 0;
+    wait = link - tiles - groups * ceil(rows / (double)b->tile) * 3 * m->step_s;
+    before += other;
+    idle += larger(before - weights, 0);
+    wait -= idle < slots ? idle : slots;
+    for (int g = 1; g < groups; g++)
+        wait -= other < slots ? other : slots;
+    return larger(weights - before, 0) + larger(wait, 0);
+}
+
+/* A layer that took so long without attention; some are behind the copy of another's weights. */
+static void slow_stall(slow *w, int l, double took, double attention)
+{
+    double h = w->s->hidden, d = w->s->head_dim, q = h * d * w->s->heads;
+    double kv = 2 * h * d * w->s->kv_heads, mlp = 3 * h * w->s->ffn;
+    double before = took * (q + kv) / (2 * q + kv + mlp), behind = took - before;
+    double weights = (double)layer_weight_bytes(w->s, w->p->elt) / w->p->machine.h2d;
+    double early = w->p->weight_slots < 3 ? 0 : behind < weights ? behind : weights;
+    double rows = (double)w->rows;
+
+    w->stall += (1 - w->copies) * slow_wait(w, l, rows, before, attention, behind, 0);
+    w->stall +=
+        w->copies * slow_wait(w, l, rows, before, attention, behind - early, weights - early);
 }
 
 static void slow_tiles(slow *w, int l)
 {
     int64_t complete = w->pos / 256 * 256, rows = complete - w->p->resident[w->phase][l];
     double steps = 4;
-    int b = 0;
+    const hi_band *b = slow_band(w);
 
-    while (complete > w->p->band[b].upto)
-        b++;
     if (w->p->offload && rows > 0) {
-        int64_t tile = w->p->band[b].tile;
+        int64_t tile = b->tile;
         steps += 3 * (double)((rows + tile - 1) / tile);
-        w->in += (double)rows * 2 * w->s->kv_heads * w->s->head_dim * w->p->elt;
+        w->in += (double)rows * row_bytes(w);
     }
-    slow_steps(w, steps * (w->s->kv_heads / w->p->band[b].group));
+    slow_steps(w, steps * (w->s->kv_heads / b->group));
 }
 
 static void slow_mlp(slow *w)
@@ -588,16 +705,23 @@ static void slow_layer(slow *w, int l)
     if (w->p->offload)
         w->out += rows * 2 * w->s->kv_heads * d * w->p->elt;
     if (w->p->req.logits_all || l < w->s->layers - 1 || w->phase == DECODE) {
+        double keys = rows * pos + rows * (rows + 1) / 2, began = w->device;
         slow_product(w, rows, kv + qo);
         slow_mlp(w);
-        slow_attend(w, rows * pos + rows * (rows + 1) / 2, pos + rows);
-        slow_tiles(w, l);
+        slow_between(w);
         slow_steps(w, 6);
+        slow_stall(w, l, w->device - began, attend_seconds(w, keys, pos + rows));
+        slow_attend(w, keys, pos + rows);
+        slow_tiles(w, l);
         return;
     }
+    double began = w->device, before;
     slow_product(w, rows, kv);
+    before = w->device - began;
     if (w->chunk == w->chunks - 1) {
         slow_product(w, 1, qo + mlp);
+        w->device += slow_wait(w, l, 1, before, attend_seconds(w, pos + rows, pos + rows),
+                               w->device - began - before, 0);
         slow_attend(w, pos + rows, pos + rows);
         slow_tiles(w, l);
     }
@@ -624,18 +748,20 @@ static void slow_edges(slow *w, int first, int end)
 static void slow_pass(slow *w, int first, int end, double weights)
 {
     const hi_machine *m = &w->p->machine;
-    w->device = w->out = w->hbm = 0;
+    w->device = w->out = w->read = w->stall = 0;
     w->in = weights;
+    w->copies = weights / (double)layer_weight_bytes(w->s, w->p->elt) / (end - first);
     for (int l = first; l < end; l++)
         slow_layer(w, l);
     slow_edges(w, first, end);
+    w->device += w->stall;
     if (m->shared)
-        w->device += (w->in + w->out) / m->copy / m->cores;
+        w->device += larger(0, (w->in + w->out) / m->copy - w->stall) / m->cores;
     w->seconds += larger(larger(w->device, link_of(m, w->in, w->out, 1 / m->both - 1)),
-                         dram_of(m, w->in + w->out, w->hbm));
+                         dram_of(m, w->in + w->out, w->read));
     w->all_in += w->in;
     w->all_out += w->out;
-    w->all_hbm += w->hbm;
+    w->all_read += w->read;
 }
 
 static int slow_streamed(const hi_plan *p, int layers, int first, int end)
@@ -662,7 +788,7 @@ static double slow_prefill(const hi_spec *s, const hi_plan *p, int64_t n, double
         int own = slow_streamed(p, s->layers, first, end);
         int next = slow_streamed(p, s->layers, end, end + p->panel);
         int ahead = !p->hold ? 0 : p->weight_slots - own < next ? p->weight_slots - own : next;
-        w.seconds = w.all_in = w.all_out = w.all_hbm = 0;
+        w.seconds = w.all_in = w.all_out = w.all_read = 0;
         for (w.chunk = 0; w.chunk < w.chunks; w.chunk++) {
             int cross = w.chunk == 0 ? own - ready : p->hold ? 0 : own;
             w.pos = w.chunk * p->chunk;
@@ -674,7 +800,7 @@ static double slow_prefill(const hi_spec *s, const hi_plan *p, int64_t n, double
         w.all_in += ahead * layer;
         w.seconds =
             larger(w.seconds, link_of(m, w.all_in, w.all_out, m->both < 0.5 ? 1 : 1 / m->both - 1));
-        seconds += larger(w.seconds, dram_of(m, w.all_in + w.all_out, w.all_hbm));
+        seconds += larger(w.seconds, dram_of(m, w.all_in + w.all_out, w.all_read));
         ready = ahead;
     }
     *compute = w.compute;
@@ -968,6 +1094,8 @@ int main(void)
         cmocka_unit_test(test_expected_prefill),
         cmocka_unit_test(test_expected_decode),
         cmocka_unit_test(test_both),
+        cmocka_unit_test(test_slots_run_ahead),
+        cmocka_unit_test(test_weights_hold_up_tiles),
         cmocka_unit_test(test_hold_hides),
         cmocka_unit_test(test_shared),
         cmocka_unit_test(test_exact_sum),

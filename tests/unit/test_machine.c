@@ -233,14 +233,14 @@ static void test_measured(void **state)
     snprintf(path, sizeof path, "%s/my-box_2.lua", dir);
     m = load_text(path, "return { memory = 0, reserve = 0.0, both = 1, step_s = 0," RATES
                         "source = 'here', shared = true, host = { ram = 2^20, dram = 1e3,"
-                        "copy = 7, cores = 4096, source = [[\nand\nhere]] } }");
+                        "copy = 7000, cores = 4096, source = [[\nand\nhere]] } }");
     assert_string_equal(m.name, "my-box_2");
     assert_string_equal(m.host, "my-box_2");
     assert_int_equal(m.memory, 0);
     assert_true(m.matmul == 1e12 && m.attend == 2e6 && m.read == 3e9 && m.attend_read == 4e9);
     assert_true(m.h2d == 5e9 && m.d2h == 6e9 && m.both == 1 && m.step_s == 0);
     assert_int_equal(m.ram, 1 << 20);
-    assert_true(m.dram == 1e3 && m.copy == 7 && m.shared);
+    assert_true(m.dram == 1e3 && m.copy == 7000 && m.shared);
     assert_int_equal(m.cores, 4096);
     m = load_text(path, "return { memory = 2^50, reserve = 1, both = 0.01, step_s = 1," RATES
                         "source = 'here', shared = false, host = { ram = 1 << 50, dram = 1e18,"

@@ -54,10 +54,10 @@ static const char PLAN_TEXT[] =
     "\n"
     "decision           chosen                      why\n"
     "weights resident   all 3 layers                forced\n"
-    "panel              all layers                  runner-up 2 layers: +0.14% time\n"
-    "embedding          device                      no alternative\n"
-    "chunk              256 tokens                  runner-up 128 tokens: +1.0% time\n"
-    "feed-forward rows  128 rows                    runner-up 256 rows: +0.08% time\n"
+    "panel              all layers                  runner-up 2 layers: +0.21% time\n"
+    "embedding          device                      host 0.22% faster, but more memory\n"
+    "chunk              256 tokens                  runner-up 128 tokens: +1.3% time\n"
+    "feed-forward rows  128 rows                    runner-up 256 rows: +0.13% time\n"
     "group x tile       1 head x 512 tokens         forced\n"
     "bands at most      2                           3 as fast, more memory\n"
     "slots              3                           runner-up 4: +3.8% time\n"
@@ -66,9 +66,9 @@ static const char PLAN_TEXT[] =
     "of them\n"
     "   context       time  bound by       link in  link out       time  bound by "
     "      link in  link out\n"
-    "        1K    4.52 ms  compute  99%   320 KiB   384 KiB    0.90 ms  compute "
+    "        1K    4.69 ms  compute  95%   320 KiB   384 KiB    0.90 ms  compute "
     " 76%         0     384 B\n"
-    "      2304    16.6 ms  compute  99%  2.03 MiB   864 KiB    1.52 ms  compute "
+    "      2304    17.0 ms  compute  97%  2.03 MiB   864 KiB    1.52 ms  compute "
     " 84%   192 KiB     384 B\n"
     "predicted; bound by: the slowest of compute, link, DRAM (the host's memory) "
     "and HBM (the device's),\n"
@@ -81,19 +81,19 @@ static const char PLAN_TEXT[] =
 
 /* Predicted: prompt, its seconds, bytes to the device and back; a token after it, likewise. */
 static const hi_forecast FORECAST[] = {
-    { 1, 0.000687253, 0, 384, 0.000887264, 0, 384 },
-    { 64, 0.000706123, 0, 24576, 0.000887997, 0, 384 },
-    { 96, 0.000720876, 0, 36864, 0.00088837, 0, 384 },
-    { 128, 0.000737725, 0, 49152, 0.000888742, 0, 384 },
-    { 192, 0.000817716, 0, 73728, 0.000889487, 0, 384 },
-    { 256, 0.000866095, 0, 98304, 0.000890232, 0, 384 },
-    { 384, 0.0016713, 65536, 147456, 0.000891721, 0, 384 },
-    { 512, 0.00186677, 65536, 196608, 0.000893211, 0, 384 },
-    { 768, 0.00306331, 163840, 294912, 0.000896189, 0, 384 },
-    { 1024, 0.00451734, 327680, 393216, 0.000899168, 0, 384 },
-    { 1536, 0.00861788, 851968, 589824, 0.00114513, 0, 384 },
-    { 2048, 0.0137684, 1638400, 786432, 0.00152091, 196608, 384 },
-    { 2304, 0.0166099, 2129920, 884736, 0.00152388, 196608, 384 },
+    { 1, 0.000687425, 0, 384, 0.000887522, 0, 384 },
+    { 64, 0.000717118, 0, 24576, 0.000888255, 0, 384 },
+    { 96, 0.000737368, 0, 36864, 0.000888628, 0, 384 },
+    { 128, 0.000759714, 0, 49152, 0.000889, 0, 384 },
+    { 192, 0.000850699, 0, 73728, 0.000889745, 0, 384 },
+    { 256, 0.000910073, 0, 98304, 0.000890489, 0, 384 },
+    { 384, 0.00173726, 65536, 147456, 0.000891979, 0, 384 },
+    { 512, 0.00195473, 65536, 196608, 0.000893468, 0, 384 },
+    { 768, 0.00319524, 163840, 294912, 0.000896447, 0, 384 },
+    { 1024, 0.00469325, 327680, 393216, 0.000899426, 0, 384 },
+    { 1536, 0.00888175, 851968, 589824, 0.00114538, 0, 384 },
+    { 2048, 0.0141202, 1638400, 786432, 0.00152117, 196608, 384 },
+    { 2304, 0.0170057, 2129920, 884736, 0.00152414, 196608, 384 },
 };
 
 /* Rotation: radians per position of each pair (i, i + head_dim / 2). */

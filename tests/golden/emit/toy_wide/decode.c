@@ -418,10 +418,11 @@ static void token_by_4(hi_run *r)
 
 /*
 ** From prefill to decode: room that activations needed now holds resident rows.
-** Up to 1.0 MiB copied from the host.
+** Up to 1.5 MiB copied from the host.
 */
 void enter_decode(hi_run *r)
 {
+    settle(r, 0, 0, 512);
     settle(r, 1, 0, 512);
     settle(r, 2, 0, 512);
 }

@@ -26,16 +26,15 @@ static const char PLAN_TEXT[] =
     "the host\n"
     "up to 1024 tokens: 8 KV heads move together, tiles of 256 tokens, 3 slots\n"
     "up to 4096 tokens: 4 KV heads move together, tiles of 512 tokens, 3 slots\n"
-    "prefill: 0-512 of 4096 rows per KV head resident; a full pass copies 22.0 MiB\n"
+    "prefill: 0-0 of 4096 rows per KV head resident; a full pass copies 22.5 MiB\n"
     "decode: 0-512 of 4096 rows per KV head resident; a full pass copies 22.0 MiB\n"
     "\n"
     "buffer          prefill         decode  holds\n"
-    "weights          562944         562944  weights that stay, packed\n"
+    "weights          612608         612608  weights that stay, packed\n"
     "layers           751872         751872  ring of weight slots, one layer each\n"
     "tails           3145728        3145728  newest rows of every KV head: two splits "
     "of k and v\n"
-    "kept             524288         524288  leading rows resident in both phases\n"
-    "frames                0        1048576  further leading rows resident in decode\n"
+    "frames                0        1572864  further leading rows resident in decode\n"
     "slots            786432         786432  ring of staging slots for k and v\n"
     "window           524288              0  k and v of the pass's rows, one layer\n"
     "ids                1024              4  token ids of the pass\n"
@@ -50,33 +49,32 @@ static const char PLAN_TEXT[] =
     "parts                 0           1088  attention parts of one tile, one per "
     "split\n"
     "logits             1032           1032  scores\n"
-    "device          7333632  = 7.0 MiB with the gaps between buffers\n"
+    "device          6880256  = 6.6 MiB with the gaps between buffers\n"
     "budget          7340032  of it 0 for the driver\n"
     "host kv              25165824  the host store: keys and values of all tokens\n"
     "host layers           1002496  weights of the streamed layers, packed, one after "
     "the other\n"
-    "host embed              49536  the embedding, where it is not on the device\n"
     "host hidden            786432  hidden states between panels (ctx, hidden)\n"
-    "host           27009024  = 25.8 MiB in all\n"
+    "host           26955776  = 25.7 MiB in all\n"
     "\n"
     "decision           chosen                      why\n"
     "weights resident   2 layers                    forced\n"
     "panel              2 layers                    forced\n"
     "hidden states      host                        forced\n"
-    "embedding          host                        runner-up device: +0.05% time\n"
+    "embedding          device                      host 0.08% faster, but more memory\n"
     "chunk              256 tokens                  forced\n"
-    "feed-forward rows  256 rows                    runner-up 128 rows: +0.05% time\n"
+    "feed-forward rows  256 rows                    runner-up 128 rows: +0.08% time\n"
     "group x tile       4 heads x 512 tokens        forced\n"
     "bands at most      2                           3 as fast, more memory\n"
-    "slots              3                           runner-up 4: +0.05% time\n"
+    "slots              3                           4 as fast, more memory\n"
     "\n"
     "            prompt of so many tokens                      decoding the last "
     "of them\n"
     "   context       time  bound by       link in  link out       time  bound by "
     "      link in  link out\n"
-    "        1K    15.4 ms  compute  95%  8.52 MiB  6.38 MiB    2.64 ms  compute "
+    "        1K    16.8 ms  compute  89%  9.58 MiB  6.38 MiB    2.64 ms  compute "
     " 76%  3.96 MiB  6.00 KiB\n"
-    "        4K     166 ms  compute  94%   150 MiB  25.5 MiB    9.31 ms  compute "
+    "        4K     173 ms  compute  92%   156 MiB  25.5 MiB    9.31 ms  compute "
     " 77%  22.0 MiB  6.00 KiB\n"
     "predicted; bound by: the slowest of compute, link, DRAM (the host's memory) "
     "and HBM (the device's),\n"
@@ -89,20 +87,20 @@ static const char PLAN_TEXT[] =
 
 /* Predicted: prompt, its seconds, bytes to the device and back; a token after it, likewise. */
 static const hi_forecast FORECAST[] = {
-    { 1, 0.00153987, 1002688, 6144, 0.00156753, 1002688, 6144 },
-    { 64, 0.00168092, 1014784, 393216, 0.00157926, 1002688, 6144 },
-    { 96, 0.00178348, 1020928, 589824, 0.00158521, 1002688, 6144 },
-    { 128, 0.00189652, 1027072, 786432, 0.00159117, 1002688, 6144 },
-    { 192, 0.00215405, 1039360, 1179648, 0.00160309, 1002688, 6144 },
-    { 256, 0.00245353, 1051648, 1572864, 0.00183432, 1789120, 6144 },
-    { 384, 0.0048786, 2534400, 2506752, 0.00185816, 1789120, 6144 },
-    { 512, 0.00577607, 2608128, 3342336, 0.00210131, 2575552, 6144 },
-    { 768, 0.0100523, 5114880, 5013504, 0.00258761, 4148416, 6144 },
-    { 1024, 0.0153652, 8932352, 6684672, 0.00307392, 5721280, 6144 },
-    { 1536, 0.0299407, 20499456, 10027008, 0.00452653, 8867008, 6144 },
-    { 2048, 0.0489228, 37309440, 13369344, 0.00549914, 12012736, 6144 },
-    { 3072, 0.0993265, 86658048, 20054016, 0.00744437, 18304192, 6144 },
-    { 4096, 0.166316, 156978176, 26738688, 0.00931076, 23022784, 6144 },
+    { 1, 0.00154088, 1002496, 6144, 0.00156873, 1002496, 6144 },
+    { 64, 0.00174525, 1002496, 393216, 0.00158046, 1002496, 6144 },
+    { 96, 0.00187997, 1002496, 589824, 0.00158642, 1002496, 6144 },
+    { 128, 0.00202517, 1002496, 786432, 0.00159238, 1002496, 6144 },
+    { 192, 0.00234704, 1002496, 1179648, 0.0016043, 1002496, 6144 },
+    { 256, 0.00271084, 1002496, 1572864, 0.00183553, 1788928, 6144 },
+    { 384, 0.00533768, 2722816, 2506752, 0.00185936, 1788928, 6144 },
+    { 512, 0.00636381, 2771968, 3342336, 0.00210252, 2575360, 6144 },
+    { 768, 0.0110436, 5753856, 5013504, 0.00258882, 4148224, 6144 },
+    { 1024, 0.0167599, 10046464, 6684672, 0.00307513, 5721088, 6144 },
+    { 1536, 0.0321426, 22563840, 10027008, 0.00452774, 8866816, 6144 },
+    { 2048, 0.0519317, 40324096, 13369344, 0.00550035, 12012544, 6144 },
+    { 3072, 0.103949, 91573248, 20054016, 0.00744557, 18304000, 6144 },
+    { 4096, 0.172553, 163793920, 26738688, 0.00931197, 23022592, 6144 },
 };
 
 /* Rotation: radians per position of each pair (i, i + head_dim / 2). */
@@ -119,19 +117,19 @@ static const float ROPE_FREQ[] = {
 
 /* Where each layer begins, whether it is streamed, its resident rows in prefill and decode. */
 static const hi_layer LAYER[LAYERS] = {
-    { 25165824, true, { 512, 512 }, PARTS },
+    { 25165824, true, { 0, 512 }, PARTS },
     { 25416448, true, { 0, 512 }, PARTS },
-    { 61696, false, { 0, 512 }, PARTS },
+    { 111360, false, { 0, 512 }, PARTS },
     { 25667072, true, { 0, 0 }, PARTS },
     { 25917696, true, { 0, 0 }, PARTS },
-    { 312320, false, { 0, 0 }, PARTS },
+    { 361984, false, { 0, 0 }, PARTS },
 };
 
 /* Every tensor of the checkpoint: name, shape, kind, layer, offset, first row. */
 static const hi_tensor TENSOR[] = {
     { "model.embed_tokens.weight", 258, 96, HI_ROWS, -1, 0, 0 },
-    { "lm_head.weight", 258, 96, HI_PACKED, -1, 0, 0 },
-    { "model.norm.weight", 96, 0, HI_VECTOR, -1, 61440, 0 },
+    { "lm_head.weight", 258, 96, HI_PACKED, -1, 49536, 0 },
+    { "model.norm.weight", 96, 0, HI_VECTOR, -1, 110976, 0 },
     { "model.layers.0.input_layernorm.weight", 96, 0, HI_VECTOR, 0, 0, 0 },
     { "model.layers.0.self_attn.q_proj.weight", 256, 96, HI_PACKED, 0, 192, 0 },
     { "model.layers.0.self_attn.k_proj.weight", 256, 96, HI_PACKED, 0, 192, 256 },
@@ -251,9 +249,9 @@ const hi_model hi_the_model = {
     .gelu = false,
     .bos = -1,
     .rope_freq = ROPE_FREQ,
-    .embed = -1,
-    .final_norm = 61440,
-    .lm_head = 0,
+    .embed = 0,
+    .final_norm = 110976,
+    .lm_head = 49536,
     .layer = LAYER,
     .tensor = TENSOR,
     .n_tensors = sizeof TENSOR / sizeof *TENSOR,
@@ -271,53 +269,50 @@ const hi_model hi_the_model = {
     .layer_bytes = 250624,
     .hold = true,
     .budget_bytes = 7340032,
-    .arena_bytes = 7333632,
+    .arena_bytes = 6880256,
     .reserve_bytes = 0,
-    .host_bytes = 27009024,
+    .host_bytes = 26955776,
     .buf = {
         /* prefill: offset, bytes */
         {
-            [HI_B_WEIGHTS] = { 0, 562944 },
-            [HI_B_LAYERS] = { 563200, 751872 },
-            [HI_B_TAILS] = { 1315328, 3145728 },
-            [HI_B_KEPT] = { 4461312, 524288 },
-            [HI_B_SLOTS] = { 4985856, 786432 },
-            [HI_B_WINDOW] = { 5772544, 524288 },
-            [HI_B_IDS] = { 6297088, 1024 },
-            [HI_B_ROPE] = { 6298368, 32768 },
-            [HI_B_X] = { 6331392, 98304 },
-            [HI_B_H] = { 6429952, 49152 },
-            [HI_B_QKV] = { 6479360, 393216 },
-            [HI_B_O] = { 6872832, 131072 },
-            [HI_B_MLP] = { 7004160, 49152 },
-            [HI_B_CARRY] = { 7053568, 278528 },
-            [HI_B_LOGITS] = { 7332352, 1032 },
+            [HI_B_WEIGHTS] = { 0, 612608 },
+            [HI_B_LAYERS] = { 612864, 751872 },
+            [HI_B_TAILS] = { 1364992, 3145728 },
+            [HI_B_SLOTS] = { 4510976, 786432 },
+            [HI_B_WINDOW] = { 5297664, 524288 },
+            [HI_B_IDS] = { 5822208, 1024 },
+            [HI_B_ROPE] = { 5823488, 32768 },
+            [HI_B_X] = { 5856512, 98304 },
+            [HI_B_H] = { 5955072, 49152 },
+            [HI_B_QKV] = { 6004480, 393216 },
+            [HI_B_O] = { 6397952, 131072 },
+            [HI_B_MLP] = { 6529280, 49152 },
+            [HI_B_CARRY] = { 6578688, 278528 },
+            [HI_B_LOGITS] = { 6857472, 1032 },
         },
         /* decode */
         {
-            [HI_B_WEIGHTS] = { 0, 562944 },
-            [HI_B_LAYERS] = { 563200, 751872 },
-            [HI_B_TAILS] = { 1315328, 3145728 },
-            [HI_B_KEPT] = { 4461312, 524288 },
-            [HI_B_FRAMES] = { 4985856, 1048576 },
-            [HI_B_SLOTS] = { 6034688, 786432 },
-            [HI_B_IDS] = { 6821376, 4 },
-            [HI_B_ROPE] = { 6821888, 128 },
-            [HI_B_X] = { 6822400, 192 },
-            [HI_B_H] = { 6822912, 192 },
-            [HI_B_QKV] = { 6823424, 1536 },
-            [HI_B_O] = { 6825216, 512 },
-            [HI_B_MLP] = { 6825984, 192 },
-            [HI_B_CARRY] = { 6826496, 1088 },
-            [HI_B_PARTS] = { 6828032, 1088 },
-            [HI_B_LOGITS] = { 6829568, 1032 },
+            [HI_B_WEIGHTS] = { 0, 612608 },
+            [HI_B_LAYERS] = { 612864, 751872 },
+            [HI_B_TAILS] = { 1364992, 3145728 },
+            [HI_B_FRAMES] = { 4510976, 1572864 },
+            [HI_B_SLOTS] = { 6084096, 786432 },
+            [HI_B_IDS] = { 6870784, 4 },
+            [HI_B_ROPE] = { 6871296, 128 },
+            [HI_B_X] = { 6871808, 192 },
+            [HI_B_H] = { 6872320, 192 },
+            [HI_B_QKV] = { 6872832, 1536 },
+            [HI_B_O] = { 6874624, 512 },
+            [HI_B_MLP] = { 6875392, 192 },
+            [HI_B_CARRY] = { 6875904, 1088 },
+            [HI_B_PARTS] = { 6877440, 1088 },
+            [HI_B_LOGITS] = { 6878976, 1032 },
         },
     },
     .host = {
         [HI_H_KV] = { 0, 25165824 },
         [HI_H_LAYERS] = { 25165824, 1002496 },
-        [HI_H_EMBED] = { 26169344, 49536 },
-        [HI_H_HIDDEN] = { 26222592, 786432 },
+        [HI_H_HIDDEN] = { 26169344, 786432 },
     },
     .band = BAND,
     .n_bands = sizeof BAND / sizeof *BAND,

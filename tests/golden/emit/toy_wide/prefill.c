@@ -14,7 +14,7 @@
 
 /*
 ** Layer 0: 8 KV heads in groups of 8.
-** At 1024 tokens: 0.2 MiB copied from the host, 0.5 MiB resident.
+** At 1024 tokens: 0.8 MiB copied from the host, 0.0 MiB resident.
 ** Its weights (0.2 MiB) come through the ring of 3.
 */
 static void layer_00_by_8(hi_run *r)
@@ -24,10 +24,10 @@ static void layer_00_by_8(hi_run *r)
     norm_qkv(r, 0);
     store(r, 0);
 
-    /* heads 0-7: 512 rows resident, the rest streamed; next: layer 1, heads 0-7 */
+    /* heads 0-7: 0 rows resident, the rest streamed; next: layer 1, heads 0-7 */
     open_heads(r, 0, 0, 8);
-    attend_resident(r, 0, 0, 8, 512);
-    for (int64_t t = 512; t < r->complete; t += 256) {
+    attend_resident(r, 0, 0, 8, 0);
+    for (int64_t t = 0; t < r->complete; t += 256) {
         await(r, SLOT);
         attend(r, 0, 0, 8, t, SLOT);
         refill(r, SLOT, L00_H0_7);
@@ -198,7 +198,7 @@ static void panel_02_by_8(hi_run *r)
 
 /*
 ** Layer 0: 8 KV heads in groups of 4.
-** At 4096 tokens: 3.2 MiB copied from the host, 0.5 MiB resident.
+** At 4096 tokens: 3.8 MiB copied from the host, 0.0 MiB resident.
 ** Its weights (0.2 MiB) come through the ring of 3.
 */
 static void layer_00_by_4(hi_run *r)
@@ -208,10 +208,10 @@ static void layer_00_by_4(hi_run *r)
     norm_qkv(r, 0);
     store(r, 0);
 
-    /* heads 0-3: 512 rows resident, the rest streamed; next: layer 0, heads 4-7 */
+    /* heads 0-3: 0 rows resident, the rest streamed; next: layer 0, heads 4-7 */
     open_heads(r, 0, 0, 4);
-    attend_resident(r, 0, 0, 4, 512);
-    for (int64_t t = 512; t < r->complete; t += 512) {
+    attend_resident(r, 0, 0, 4, 0);
+    for (int64_t t = 0; t < r->complete; t += 512) {
         await(r, SLOT);
         attend(r, 0, 0, 4, t, SLOT);
         refill(r, SLOT, L00_H0_3);
@@ -219,10 +219,10 @@ static void layer_00_by_4(hi_run *r)
     attend_newest(r, 0, 0, 4);
     close_heads(r, 0, 0, 4);
 
-    /* heads 4-7: 512 rows resident, the rest streamed; next: layer 1, heads 0-3 */
+    /* heads 4-7: 0 rows resident, the rest streamed; next: layer 1, heads 0-3 */
     open_heads(r, 0, 4, 4);
-    attend_resident(r, 0, 4, 4, 512);
-    for (int64_t t = 512; t < r->complete; t += 512) {
+    attend_resident(r, 0, 4, 4, 0);
+    for (int64_t t = 0; t < r->complete; t += 512) {
         await(r, SLOT);
         attend(r, 0, 4, 4, t, SLOT);
         refill(r, SLOT, L00_H4_7);
