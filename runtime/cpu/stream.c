@@ -2,9 +2,11 @@
 ** stream.c - a copy thread with a queue.
 **
 ** The queue is a ring of jobs; head and tail are counted from the start, so the number of
-** completed jobs is the newest event that is over. A limit on the rate is kept over pieces:
-** a piece that was faster than the link would have been is followed by a sleep; in checked builds
-** the sleep comes first, so that nothing is there before its time.
+** completed jobs is the newest event that is over. A limit on the rate is kept over pieces and
+** from copy to copy: a piece that was faster than the link would have been is followed by a sleep,
+** and a copy that was queued while the link was busy begins when that one should have been over,
+** so that sleeps that last too long cost the link nothing. In checked builds the sleep comes first,
+** so that nothing is there before its time.
 */
 #include "stream.h"
 
@@ -19,6 +21,7 @@ enum { QUEUE = 256, PIECE = 256 << 10, SPINS = 2000 };
 typedef struct job {
     dev_copy copy;
     stream *other;
+    int64_t queued;                  /* when */
 } job;
 
 struct stream {
@@ -32,6 +35,7 @@ struct stream {
     atomic_uint_fast64_t done;
     bool closing;
     atomic_int_fast64_t bytes, nanoseconds;
+    int64_t free;                    /* when the link has carried all copies so far */
     uint64_t noise;                  /* HI_HARSH: state of the delays */
 };
 
@@ -45,6 +49,8 @@ static int64_t now_ns(void)
 static void sleep_until(int64_t ns)
 {
     struct timespec t = { ns / 1000000000, ns % 1000000000 };
+    if (now_ns() >= ns)              /* even a sleep that is over costs a turn of the scheduler */
+        return;
     while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL) != 0)
         ;
 }
@@ -121,16 +127,28 @@ static void copy_plane(stream *s, const dev_copy *c, int plane, int64_t start)
     }
 }
 
+/* When the link begins with the job: it was queued, what it waits for is over, the link is free. */
+static int64_t link_start(const stream *s, const job *j, bool waited)
+{
+    int64_t ready = waited || s->gbps == 0 ? now_ns() : j->queued;
+    return ready > s->free ? ready : s->free;
+}
+
 static void run_job(stream *s, const job *j)
 {
-    if (j->copy.after > 0)
+    bool waits = j->copy.after > 0 && atomic_load(&j->other->done) < j->copy.after;
+    int64_t bytes = j->copy.planes * j->copy.bytes;
+
+    if (waits)
         stream_wait(j->other, j->copy.after, NULL);
     delay(s);
-    int64_t start = now_ns();
+    int64_t began = now_ns(), start = link_start(s, j, waits);
     for (int i = 0; i < j->copy.planes; i++)
         copy_plane(s, &j->copy, i, start);
-    atomic_fetch_add(&s->nanoseconds, now_ns() - start);
-    atomic_fetch_add(&s->bytes, j->copy.planes * j->copy.bytes);
+    if (s->gbps > 0)
+        s->free = start + (int64_t)((double)bytes / s->gbps);
+    atomic_fetch_add(&s->nanoseconds, now_ns() - began);
+    atomic_fetch_add(&s->bytes, bytes);
 }
 
 /* The next job, or false at the end. */
@@ -200,7 +218,7 @@ uint64_t stream_start(stream *s, stream *other, const dev_copy *c)
     pthread_mutex_lock(&s->lock);
     while (s->queued - atomic_load(&s->done) == QUEUE)
         pthread_cond_wait(&s->changed, &s->lock);
-    s->queue[s->queued++ % QUEUE] = (job){ *c, other };
+    s->queue[s->queued++ % QUEUE] = (job){ *c, other, now_ns() };
     uint64_t event = s->queued;
     pthread_cond_broadcast(&s->changed);
     pthread_mutex_unlock(&s->lock);
