@@ -192,7 +192,7 @@ static void climb(bool from_then_on)
 
     on = from_then_on;
     while (run_failing(n) && n < MOST_CALLS)
-        n += n < 600 ? 1 : 5; /* most later ones are Lua's, and alike */
+        n += n < 600 ? 1 : 11; /* most later ones are Lua's, and alike */
     print_message("%ld allocations\n", n);
     assert_in_range(n, 600, MOST_CALLS - 1);
 }
