@@ -7,14 +7,19 @@
 #include "cost.h"
 #include "layout.h"
 
-enum { ANSWER = 200 };               /* decoded tokens that weigh as one prompt in a balanced plan */
+enum {
+    ANSWER = 200
+}; /* decoded tokens that weigh as one prompt in a balanced plan */
 
-static const double LESS_MEMORY = 0.02;          /* time that using all of the budget must save */
-static const double LESS_TRAFFIC = 0.02;         /* of the link's seconds, though hidden behind compute */
-static const double PROMPT_SHARE = 0.02;         /* of a prompt's seconds where decoding must be fast */
-static const double MOVES = 1.1, MOVES_EMBEDDING = 1.05; /* times as fast it must be to be worth that copies
-                                        begin where none were needed: what fits moves nothing */
-enum { SHORT = 1024 };               /* tokens: shorter contexts are not planned for */
+static const double LESS_MEMORY = 0.02;  /* time that using all of the budget must save */
+static const double LESS_TRAFFIC = 0.02; /* of the link's seconds, though hidden behind compute */
+static const double PROMPT_SHARE = 0.02; /* of a prompt's seconds where decoding must be fast */
+static const double MOVES = 1.1,
+                    MOVES_EMBEDDING = 1.05; /* times as fast it must be to be worth that copies
+                           begin where none were needed: what fits moves nothing */
+enum {
+    SHORT = 1024
+}; /* tokens: shorter contexts are not planned for */
 
 /* Streamed layers lie evenly among the others, so that the link is never idle for long. */
 static void spread_layers(const search *q, hi_plan *p)
@@ -67,11 +72,14 @@ static void set_layers(const search *q, hi_plan *p, int resident)
 /* Wider bands in front of the last: 8, 4 and 2 times its heads where that divides and is of use. */
 static void set_bands(const search *q, hi_plan *p, const choice *c)
 {
+    int64_t complete = (p->ctx - 1) / KEY_SPLIT * KEY_SPLIT;
+
     p->n_bands = 0;
     for (int k = 8; k >= 1; k /= 2) {
         int64_t tile = c->tile / k;
-        bool fits = q->s->kv_heads % (c->group * k) == 0 && c->tile % (k * KEY_SPLIT) == 0;
-        if (k > 1 && (!p->offload || !fits || k > 1 << (c->bands - 1) || BAND_TILES * tile >= (p->ctx - 1) / KEY_SPLIT * KEY_SPLIT))
+        bool divides = q->s->kv_heads % (c->group * k) == 0 && c->tile % (k * KEY_SPLIT) == 0;
+        bool left = BAND_TILES * tile < complete; /* rows for the bands behind it? */
+        if (k > 1 && (!p->offload || !divides || !left || k > 1 << (c->bands - 1)))
             continue;
         p->band[p->n_bands++] = (hi_band){
             .group = c->group * k,
@@ -105,7 +113,8 @@ static void set_least_resident(const search *q, hi_plan *p)
 
     for (int phase = PREFILL; phase <= DECODE; phase++) {
         if (p->offload)
-            set_resident(q, p, phase, q->q.resident > 0 ? (int64_t)q->q.resident * q->s->layers : 0);
+            set_resident(q, p, phase,
+                         q->q.resident > 0 ? (int64_t)q->q.resident * q->s->layers : 0);
         for (int l = 0; l < q->s->layers && !p->offload; l++)
             p->resident[phase][l] = whole;
     }
@@ -178,7 +187,7 @@ static void fill_layers(search *q)
 
     int least = p->resident_layers;
 
-    for (; n > least; n--) {         /* fewer streamed layers may need more slots a panel, or fewer */
+    for (; n > least; n--) { /* fewer streamed layers may need more slots a panel, or fewer */
         set_layers(q, p, n);
         layout_buffers(q->s, p);
         if (q->budget < 0 || p->arena_bytes <= q->budget)
@@ -207,7 +216,8 @@ static void fill_rows(search *q)
     layout_buffers(q->s, p);
 }
 
-/* A prompt of n tokens and an answer, weighed as the goal says; 'traffic' weighs the link's share. */
+/* A prompt of n tokens and an answer, weighed as the goal says; 'traffic' weighs the link's share.
+ */
 static double seconds_at(const search *q, int64_t n, double traffic)
 {
     hi_cost prompt, token;
@@ -231,7 +241,8 @@ static double weighed_seconds(const search *q, double traffic)
     int64_t ctx = q->p->ctx, least = min64(ctx, SHORT);
     int64_t some = ctx / 16 > least ? ctx / 16 : least, few = ctx / 256 > least ? ctx / 256 : least;
 
-    return sqrt(seconds_at(q, ctx, traffic) * sqrt(seconds_at(q, some, traffic) * seconds_at(q, few, traffic)));
+    return sqrt(seconds_at(q, ctx, traffic) *
+                sqrt(seconds_at(q, some, traffic) * seconds_at(q, few, traffic)));
 }
 
 double choice_seconds(const search *q)
@@ -246,14 +257,16 @@ double choice_evaluate(search *q, const choice *c)
     apply(q, c);
     if (!possible(q, p) || !fits(q))
         return INFINITY;
-    int64_t whole = q->budget >= 0 ? q->budget : weight_bytes(q->s, p->elt) + p->ctx * kv_token_bytes(q->s, p->elt);
+    int64_t whole = q->budget >= 0
+                        ? q->budget
+                        : weight_bytes(q->s, p->elt) + p->ctx * kv_token_bytes(q->s, p->elt);
     double memory = (double)p->arena_bytes / (double)whole;
     if (c->weights == MOST)
         fill_layers(q);
     if (p->offload && q->q.resident < 0) {
         fill_rows(q);
         if (q->force_offload != 1 && p->resident[PREFILL][q->s->layers - 1] >= p->ctx)
-            return INFINITY;         /* a store for nothing: the kind without one fits as well */
+            return INFINITY; /* a store for nothing: the kind without one fits as well */
     }
     double moves = p->offload || p->weight_slots > 0 ? MOVES : 1;
     if (p->embed == AT_HOST)

@@ -154,12 +154,11 @@ static int ctx_option(const char *text, int64_t *out, hi_error *e)
 
 static int place_option(const char *flag, const char *text, hi_place *out, hi_error *e)
 {
-    static const char *const PLACES[] = { "device", "host", NULL };
     int i;
 
-    if (word_option(flag, text, PLACES, &i, e) != 0)
+    if (word_option(flag, text, PLACE_WORDS + AT_DEVICE, &i, e) != 0)
         return -1;
-    *out = i == 0 ? AT_DEVICE : AT_HOST;
+    *out = (hi_place)(AT_DEVICE + i);
     return 0;
 }
 
@@ -169,8 +168,6 @@ static int take_word(int opt, hi_request *q, hi_error *e)
     static const char *const TARGETS[] = { "cpu", NULL };
     static const char *const NUMERICS[] = { "bf16", "f32", NULL };
     static const char *const LOGITS[] = { "last", "all", NULL };
-    static const char *const GOALS[] = { "balanced", "prefill", "decode", NULL };
-    static const char *const POLICIES[] = { "auto", "standard", "chunked", "layer", "head", NULL };
     int i = 0, rc;
 
     switch (opt) {
@@ -185,11 +182,11 @@ static int take_word(int opt, hi_request *q, hi_error *e)
         q->logits_all = i == 1;
         return rc;
     case O_FOR:
-        rc = word_option("--for", optarg, GOALS, &i, e);
+        rc = word_option("--for", optarg, GOAL_WORDS, &i, e);
         q->goal = i;
         return rc;
     case O_POLICY:
-        rc = word_option("--policy", optarg, POLICIES, &i, e);
+        rc = word_option("--policy", optarg, POLICY_WORDS, &i, e);
         q->policy = i;
         return rc;
     case O_HIDDEN:

@@ -18,7 +18,6 @@ static const double SAME = 5e-5; /* of a time: less is no difference */
 
 static void print_machine(const hi_plan *p, text *out)
 {
-    static const char *const GOAL[] = { "balanced", "prefill", "decode" };
     const hi_machine *m = &p->machine;
     char matmul[UNIT_LEN], attend[UNIT_LEN], read[UNIT_LEN], keys[UNIT_LEN], in[UNIT_LEN],
         back[UNIT_LEN];
@@ -41,7 +40,7 @@ static void print_machine(const hi_plan *p, text *out)
         m->name, memory, matmul, attend, read, keys, in, back, m->both * 100);
     wrap_print(out, 10, "host      %s: memory %s, reads %s, %d cores", m->host, ram, dram,
                m->cores);
-    text_printf(out, "goal      %s\n", GOAL[p->req.goal]);
+    text_printf(out, "goal      %s\n", GOAL_WORDS[p->req.goal]);
 }
 
 /* ---- decisions ---- */

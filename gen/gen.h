@@ -215,6 +215,9 @@ typedef enum { POLICY_AUTO, POLICY_STANDARD, POLICY_CHUNKED, POLICY_LAYER, POLIC
 /* Where hidden states wait between panels, and the embedding lies. */
 typedef enum { AT_NONE, AT_DEVICE, AT_HOST } hi_place;
 
+/* words.c: by value, NULL behind the last. ORDER hi_goal, hi_policy, hi_place */
+extern const char *const GOAL_WORDS[], *const POLICY_WORDS[], *const PLACE_WORDS[];
+
 /* What the user may force; 0 (or -1 where said) means: the planner decides. */
 typedef struct hi_request {
     int64_t vram_bytes;              /* -1: no budget, everything resident */

@@ -39,9 +39,6 @@ static const char *const HOST_WHAT[N_HOSTS] = {
 #undef H
 };
 
-static const char *const GOAL[] = { "balanced", "prefill", "decode" };
-static const char *const POLICY[] = { "auto", "standard", "chunked", "layer", "head" };
-static const char *const PLACE[] = { "none", "device", "host" };
 
 /* ---- a writer ---- */
 
@@ -143,8 +140,8 @@ static void request(json *j, const hi_plan *p)
     begin(j, "request", '{');
     limit(j, "vram_bytes", q->vram_bytes);
     limit(j, "ram_bytes", q->ram_bytes);
-    string(j, "for", GOAL[q->goal]);
-    string(j, "policy", POLICY[q->policy]);
+    string(j, "for", GOAL_WORDS[q->goal]);
+    string(j, "policy", POLICY_WORDS[q->policy]);
     string(j, "numerics", q->numerics == NUM_F32 ? "f32" : "bf16");
     string(j, "logits", q->logits_all ? "all" : "last");
     end(j, '}');
@@ -225,8 +222,8 @@ static void plan(json *j, const hi_spec *s, const hi_plan *p)
     whole(j, "slots", p->slots);
     whole(j, "panel", p->panel);
     whole(j, "panels", p->panels);
-    string(j, "hidden", PLACE[p->hidden]);
-    string(j, "embed", PLACE[p->embed]);
+    string(j, "hidden", PLACE_WORDS[p->hidden]);
+    string(j, "embed", PLACE_WORDS[p->embed]);
     whole(j, "resident_layers", p->resident_layers);
     whole(j, "weight_slots", p->weight_slots);
     truth(j, "hold", p->hold);

@@ -8,9 +8,14 @@
 
 #include <string.h>
 
-enum { HOST_ALIGN = 4096 };
+enum {
+    HOST_ALIGN = 4096
+};
 
-typedef enum { KEEP = 3, BOTH = 4 } phases_wanted;       /* PREFILL and DECODE are 0 and 1 */
+typedef enum {
+    KEEP = 3,
+    BOTH = 4
+} phases_wanted; /* PREFILL and DECODE are 0 and 1 */
 
 static const int PHASES_OF[N_BUFFERS] = {
 #define B(name, phases, what) phases,
@@ -31,7 +36,8 @@ static int64_t state_bytes(const hi_spec *s, int64_t rows)
 
 static int64_t weights_kept(const hi_spec *s, const hi_plan *p)
 {
-    return once_bytes(s, p->elt, p->embed == AT_HOST) + p->resident_layers * layer_weight_bytes(s, p->elt);
+    return once_bytes(s, p->elt, p->embed == AT_HOST) +
+           p->resident_layers * layer_weight_bytes(s, p->elt);
 }
 
 /* Rows of one KV head, summed over layers: leading ones of prefill, or those decode adds. */

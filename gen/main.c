@@ -11,7 +11,13 @@
 #include "emit.h"
 #include "print.h"
 
-enum { EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_NO_FIT = 3, EXIT_BAD_SPEC = 4, PATH_LEN = 4096 };
+enum {
+    EXIT_FAILED = 1,
+    EXIT_USAGE = 2,
+    EXIT_NO_FIT = 3,
+    EXIT_BAD_SPEC = 4,
+    PATH_LEN = 4096
+};
 
 static int failed(const hi_error *e, int code)
 {
@@ -55,8 +61,8 @@ static const char *suggested(int64_t vram)
     static const struct {
         int64_t gib;
         const char *name;
-    } CARD[] = { { 141, "h200" }, { 80, "a100-80g" }, { 32, "rtx5090" }, { 24, "rtx4090" },
-                 { 16, "rtx4070ti-16g" }, { 12, "rtx3060-12g" } };
+    } CARD[] = { { 141, "h200" },   { 80, "a100-80g" },      { 32, "rtx5090" },
+                 { 24, "rtx4090" }, { 16, "rtx4070ti-16g" }, { 12, "rtx3060-12g" } };
 
     for (size_t i = 0; i < sizeof CARD / sizeof *CARD; i++)
         if (vram >= CARD[i].gib << 30)
@@ -75,7 +81,8 @@ static int load_machine(const hi_command *c, hi_machine *m, hi_error *e)
     if (machine_load(path, c->host != NULL ? host : NULL, m, e) != 0)
         return -1;
     if (c->machine == NULL)
-        fprintf(stderr, "hi-gen: planned for %s with host %s; --machine and --host change that\n", m->name, m->host);
+        fprintf(stderr, "hi-gen: planned for %s with host %s; --machine and --host change that\n",
+                m->name, m->host);
     return 0;
 }
 
@@ -100,11 +107,12 @@ static int write_sources(const hi_command *c, const hi_spec *s, const hi_plan *p
 static void say_notes(const hi_spec *s, const hi_plan *p)
 {
     if (p->ctx > s->ctx)
-        fprintf(stderr, "hi-gen: note: %s was made for %lld tokens; this plan holds %lld\n", s->name,
-                (long long)s->ctx, (long long)p->ctx);
+        fprintf(stderr, "hi-gen: note: %s was made for %lld tokens; this plan holds %lld\n",
+                s->name, (long long)s->ctx, (long long)p->ctx);
     if (p->req.ram_bytes < 0 && p->machine.ram > 0 && p->host_bytes > p->machine.ram)
-        fprintf(stderr, "hi-gen: note: the host needs %lld MiB; %s has %lld\n", (long long)(p->host_bytes >> 20),
-                p->machine.host, (long long)(p->machine.ram >> 20));
+        fprintf(stderr, "hi-gen: note: the host needs %lld MiB; %s has %lld\n",
+                (long long)(p->host_bytes >> 20), p->machine.host,
+                (long long)(p->machine.ram >> 20));
 }
 
 /* A flag that this plan has no use for is not ignored in silence. */

@@ -14,7 +14,7 @@
 
 enum {
     LARGEST_CHUNK = 1 << 20,
-    POLICY_CHUNK = 10240             /* HeadInfer's and the chunked baseline's */
+    POLICY_CHUNK = 10240 /* HeadInfer's and the chunked baseline's */
 };
 
 /* ---- requests ---- */
@@ -23,7 +23,8 @@ static int check_range(const char *flag, int64_t v, int64_t step, int64_t most, 
 {
     if (v <= 0 || (v % step == 0 && v <= most))
         return 0;
-    return gen_fail(e, "%s %" PRId64 ": must be a multiple of %" PRId64 ", at most %" PRId64, flag, v, step, most);
+    return gen_fail(e, "%s %" PRId64 ": must be a multiple of %" PRId64 ", at most %" PRId64, flag,
+                    v, step, most);
 }
 
 static int check_request(const hi_spec *s, const hi_request *q, hi_error *e)
@@ -33,25 +34,32 @@ static int check_request(const hi_spec *s, const hi_request *q, hi_error *e)
         check_range("--tile", q->tile, KEY_SPLIT, 1 << 24, e) != 0)
         return -1;
     if (q->chunk > 0 && q->mlp_rows > q->chunk)
-        return gen_fail(e, "--mlp-rows %" PRId64 ": at most --chunk %" PRId64, q->mlp_rows, q->chunk);
+        return gen_fail(e, "--mlp-rows %" PRId64 ": at most --chunk %" PRId64, q->mlp_rows,
+                        q->chunk);
     if (q->group > 0 && (q->group > s->kv_heads || s->kv_heads % q->group != 0))
-        return gen_fail(e, "--group %d: must divide kv_heads (%d) of %s", q->group, s->kv_heads, s->path);
+        return gen_fail(e, "--group %d: must divide kv_heads (%d) of %s", q->group, s->kv_heads,
+                        s->path);
     if (q->slots > 0 && (q->slots < MIN_SLOTS || q->slots > MAX_SLOTS))
         return gen_fail(e, "--slots %d: must be %d to %d", q->slots, MIN_SLOTS, MAX_SLOTS);
     if (q->bands < 0 || q->bands > MAX_BANDS)
         return gen_fail(e, "--bands %d: must be 1 to %d", q->bands, MAX_BANDS);
     if (q->weights > s->layers)
         return gen_fail(e, "--weights %d: %s has %d layers", q->weights, s->path, s->layers);
-    if (q->weight_slots > 0 && (q->weight_slots < MIN_WEIGHT_SLOTS || q->weight_slots > MAX_WEIGHT_SLOTS))
+    if (q->weight_slots > 0 &&
+        (q->weight_slots < MIN_WEIGHT_SLOTS || q->weight_slots > MAX_WEIGHT_SLOTS))
         return gen_fail(e, "--weight-slots %d: must be %d to %d", q->weight_slots, MIN_WEIGHT_SLOTS,
                         MAX_WEIGHT_SLOTS);
     if (q->resident >= 0 && (q->policy == POLICY_STANDARD || q->policy == POLICY_CHUNKED))
-        return gen_fail(e, "--resident %d: --policy standard and chunked keep everything resident", q->resident);
+        return gen_fail(e, "--resident %d: --policy standard and chunked keep everything resident",
+                        q->resident);
     if (q->panel > s->layers)
         return gen_fail(e, "--panel %d: %s has %d layers", q->panel, s->path, s->layers);
     if (q->embed == AT_HOST && s->tied)
-        return gen_fail(e, "--embed host: %s uses its embedding for the scores too (tied): it must stay on "
-                           "the device", s->path);
+        return gen_fail(
+            e,
+            "--embed host: %s uses its embedding for the scores too (tied): it must stay on "
+            "the device",
+            s->path);
     if (q->ctx < -1 || q->ctx > 1 << 30)
         return gen_fail(e, "--ctx %" PRId64 ": must be 1 to 1073741824 tokens", q->ctx);
     return 0;
@@ -71,13 +79,15 @@ static void apply_policy(search *q)
     r->weights = r->weights < 0 ? q->s->layers : r->weights;
     r->embed = r->embed == AT_NONE ? AT_DEVICE : r->embed;
     r->panel = r->panel == 0 ? q->s->layers : r->panel;
-    if (r->chunk == 0)               /* standard and layer-wise: the whole prompt at once */
-        r->chunk = r->policy == POLICY_STANDARD || r->policy == POLICY_LAYER ? whole : min64(POLICY_CHUNK, whole);
+    if (r->chunk == 0) /* standard and layer-wise: the whole prompt at once */
+        r->chunk = r->policy == POLICY_STANDARD || r->policy == POLICY_LAYER
+                       ? whole
+                       : min64(POLICY_CHUNK, whole);
     r->mlp_rows = r->mlp_rows == 0 ? r->chunk : r->mlp_rows;
     if (!offloads)
         return;
     r->resident = r->resident < 0 ? 0 : r->resident;
-    r->tile = r->tile == 0 ? whole : r->tile;    /* whole heads */
+    r->tile = r->tile == 0 ? whole : r->tile; /* whole heads */
     r->slots = r->slots == 0 ? MIN_SLOTS : r->slots;
     r->group = r->group > 0 ? r->group : r->policy == POLICY_LAYER ? q->s->kv_heads : 1;
     r->bands = r->bands == 0 && r->policy == POLICY_LAYER ? 1 : r->bands;
@@ -129,22 +139,31 @@ static hi_plan *refuse(search *q, int64_t *min_bytes, hi_error *e)
     const hi_plan *p = q->p;
     int64_t least = q->least, host = q->least_host, need = q->least + p->reserve_bytes;
     char longer[96] = "";
-    int64_t ctx = p->ctx, fit = longest(q);      /* forgets what the search has met */
+    int64_t ctx = p->ctx, fit = longest(q); /* forgets what the search has met */
 
     if (fit > 0)
         snprintf(longer, sizeof longer, "; the longest context that fits: %" PRId64 " tokens", fit);
     if (host < 0)
-        gen_fail(e, "%s: the forced decisions contradict each other: a panel's streamed layers need as many "
-                    "--weight-slots, and no more slots than layers are streamed", q->s->path);
+        gen_fail(e,
+                 "%s: the forced decisions contradict each other: a panel's streamed layers need "
+                 "as many "
+                 "--weight-slots, and no more slots than layers are streamed",
+                 q->s->path);
     else if (least == 0)
-        gen_fail(e, "%s: %" PRId64 " tokens need %" PRId64 " bytes on the host; --ram allows %" PRId64 "%s", q->s->path,
-                 ctx, host, q->ram, longer);
+        gen_fail(e,
+                 "%s: %" PRId64 " tokens need %" PRId64 " bytes on the host; --ram allows %" PRId64
+                 "%s",
+                 q->s->path, ctx, host, q->ram, longer);
     else
-        gen_fail(e, "%s: %" PRId64 " tokens need %" PRId64 " bytes on the device (%.1f MiB, of it %.1f MiB for the "
-                    "driver; all weights would be %.1f MiB); --vram is %" PRId64 " bytes; smallest budget that works: "
-                    "%" PRId64 " bytes (--vram %" PRId64 "M)%s",
+        gen_fail(e,
+                 "%s: %" PRId64 " tokens need %" PRId64
+                 " bytes on the device (%.1f MiB, of it %.1f MiB for the "
+                 "driver; all weights would be %.1f MiB); --vram is %" PRId64
+                 " bytes; smallest budget that works: "
+                 "%" PRId64 " bytes (--vram %" PRId64 "M)%s",
                  q->s->path, ctx, need, (double)need / 1048576, (double)p->reserve_bytes / 1048576,
-                 (double)weight_bytes(q->s, p->elt) / 1048576, p->req.vram_bytes, need, div_up(need, 1048576), longer);
+                 (double)weight_bytes(q->s, p->elt) / 1048576, p->req.vram_bytes, need,
+                 div_up(need, 1048576), longer);
     if (min_bytes != NULL && host >= 0 && least > 0)
         *min_bytes = need;
     return NULL;
@@ -172,7 +191,8 @@ static hi_plan *make(search *q, hi_arena *a, int64_t *min_bytes, hi_error *e)
     return schedule_make(a, q->s, p, e) == 0 ? p : NULL;
 }
 
-static void open_search(search *q, const hi_spec *s, const hi_request *r, const hi_machine *machine, hi_plan *p)
+static void open_search(search *q, const hi_spec *s, const hi_request *r, const hi_machine *machine,
+                        hi_plan *p)
 {
     p->req = *r;
     p->machine = *machine;
@@ -180,7 +200,9 @@ static void open_search(search *q, const hi_spec *s, const hi_request *r, const 
     p->ctx = r->ctx > 0 ? r->ctx : s->ctx;
     p->reserve_bytes = r->vram_bytes < 0 ? 0 : machine->reserve;
     *q = (search){ .s = s, .p = p, .ram = r->ram_bytes };
-    q->budget = r->vram_bytes < 0 ? -1 : r->vram_bytes > p->reserve_bytes ? r->vram_bytes - p->reserve_bytes : 0;
+    q->budget = r->vram_bytes < 0                  ? -1
+                : r->vram_bytes > p->reserve_bytes ? r->vram_bytes - p->reserve_bytes
+                                                   : 0;
 }
 
 hi_plan *plan_make(hi_arena *a, const hi_spec *s, const hi_request *r, const hi_machine *machine,

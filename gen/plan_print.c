@@ -89,9 +89,6 @@ static void add_word(text *t, const char *flag, const char *const *word, int val
 
 void plan_command(const hi_spec *s, const hi_plan *p, char *out, size_t n)
 {
-    static const char *const GOAL[] = { "balanced", "prefill", "decode" };
-    static const char *const POLICY[] = { "auto", "standard", "chunked", "layer", "head" };
-    static const char *const PLACE[] = { "", "device", "host" };
     const hi_request *q = &p->req;
     text t = { 0 };
 
@@ -103,8 +100,8 @@ void plan_command(const hi_spec *s, const hi_plan *p, char *out, size_t n)
     text_printf(&t, " --machine %s", p->machine.name);
     if (strcmp(p->machine.host, p->machine.name) != 0)
         text_printf(&t, " --host %s", p->machine.host);
-    add_word(&t, "--for", GOAL, q->goal);
-    add_word(&t, "--policy", POLICY, q->policy);
+    add_word(&t, "--for", GOAL_WORDS, q->goal);
+    add_word(&t, "--policy", POLICY_WORDS, q->policy);
     add_number(&t, "--chunk", q->chunk, 1);
     add_number(&t, "--mlp-rows", q->mlp_rows, 1);
     add_number(&t, "--tile", q->tile, 1);
@@ -115,8 +112,8 @@ void plan_command(const hi_spec *s, const hi_plan *p, char *out, size_t n)
     add_number(&t, "--weights", q->weights, 0);
     add_number(&t, "--weight-slots", q->weight_slots, 1);
     add_number(&t, "--panel", q->panel, 1);
-    add_word(&t, "--hidden", PLACE, q->hidden);
-    add_word(&t, "--embed", PLACE, q->embed);
+    add_word(&t, "--hidden", PLACE_WORDS, q->hidden);
+    add_word(&t, "--embed", PLACE_WORDS, q->embed);
     text_printf(&t, "%s%s", q->logits_all ? " --logits all" : "",
                 q->numerics == NUM_F32 ? " --numerics f32" : "");
     snprintf(out, n, "%s", t.failed ? "" : t.data);
@@ -166,7 +163,7 @@ static void print_prefill(const hi_plan *p, text *out)
 
     if (p->panels > 1)
         snprintf(panels, sizeof panels, ", %d panels of %d layers; hidden states wait on the %s", p->panels,
-                 p->panel, p->hidden == AT_HOST ? "host" : "device");
+                 p->panel, PLACE_WORDS[p->hidden]);
     text_printf(out, "prefill in chunks of %" PRId64 " tokens%s\n", p->chunk, panels);
 }
 

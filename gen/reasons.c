@@ -10,23 +10,26 @@
 
 static void value_text(const choice *c, decision d, int layers, char *out, size_t n)
 {
-    static const char *const PLACE[] = { "", "device", "host" };
-
     switch (d) {
     case D_WEIGHTS:
         if (c->weights == MOST)
             snprintf(out, n, "as many layers as fit");
         else
-            snprintf(out, n, c->weights == layers ? "all %d layers" : c->weights ? "%d layers" : "none", c->weights);
+            snprintf(out, n,
+                     c->weights == layers ? "all %d layers"
+                     : c->weights         ? "%d layers"
+                                          : "none",
+                     c->weights);
         break;
     case D_PANEL:
-        snprintf(out, n, c->panel >= layers ? "all layers" : "%d layer%s", c->panel, c->panel == 1 ? "" : "s");
+        snprintf(out, n, c->panel >= layers ? "all layers" : "%d layer%s", c->panel,
+                 c->panel == 1 ? "" : "s");
         break;
     case D_HIDDEN:
-        snprintf(out, n, "%s", PLACE[c->hidden]);
+        snprintf(out, n, "%s", PLACE_WORDS[c->hidden]);
         break;
     case D_EMBED:
-        snprintf(out, n, "%s", PLACE[c->embed]);
+        snprintf(out, n, "%s", PLACE_WORDS[c->embed]);
         break;
     case D_CHUNK:
         snprintf(out, n, "%" PRId64 " tokens", c->chunk);
@@ -35,7 +38,8 @@ static void value_text(const choice *c, decision d, int layers, char *out, size_
         snprintf(out, n, "%" PRId64 " rows", c->mlp_rows);
         break;
     case D_TILE:
-        snprintf(out, n, "%d head%s x %" PRId64 " tokens", c->group, c->group == 1 ? "" : "s", c->tile);
+        snprintf(out, n, "%d head%s x %" PRId64 " tokens", c->group, c->group == 1 ? "" : "s",
+                 c->tile);
         break;
     case D_BANDS:
         snprintf(out, n, "%d", c->bands);
@@ -49,10 +53,14 @@ static bool is_forced(const search *q, decision d)
 {
     const hi_request *r = &q->q;
     const bool forced[N_DECISIONS] = {
-        [D_WEIGHTS] = r->weights >= 0,      [D_PANEL] = r->panel > 0,
-        [D_HIDDEN] = r->hidden != AT_NONE,  [D_EMBED] = r->embed != AT_NONE,
-        [D_CHUNK] = r->chunk > 0,           [D_MLP_ROWS] = r->mlp_rows > 0,
-        [D_TILE] = r->tile > 0 && r->group > 0, [D_BANDS] = r->bands > 0,
+        [D_WEIGHTS] = r->weights >= 0,
+        [D_PANEL] = r->panel > 0,
+        [D_HIDDEN] = r->hidden != AT_NONE,
+        [D_EMBED] = r->embed != AT_NONE,
+        [D_CHUNK] = r->chunk > 0,
+        [D_MLP_ROWS] = r->mlp_rows > 0,
+        [D_TILE] = r->tile > 0 && r->group > 0,
+        [D_BANDS] = r->bands > 0,
         [D_SLOTS] = r->slots > 0,
     };
     return forced[d];
@@ -84,8 +92,8 @@ static double plain_seconds(search *q, const choice *c)
 static void explain_decision(search *q, decision d, double chosen_s, hi_decision *out)
 {
     static const char *const WHAT[N_DECISIONS] = {
-        "weights resident", "panel", "hidden states", "embedding", "chunk", "feed-forward rows",
-        "group x tile", "bands at most", "slots",
+        "weights resident",  "panel",        "hidden states", "embedding", "chunk",
+        "feed-forward rows", "group x tile", "bands at most", "slots",
     };
     choice next = q->best;
     double least = INFINITY;

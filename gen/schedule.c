@@ -7,7 +7,7 @@
 #include "schedule.h"
 
 typedef struct step_list {
-    hi_step *step;                   /* NULL: count only */
+    hi_step *step; /* NULL: count only */
     int n;
 } step_list;
 

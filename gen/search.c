@@ -9,13 +9,15 @@
 
 #include <math.h>
 
-enum { MOST_SWEEPS = 4 };
+enum {
+    MOST_SWEEPS = 4
+};
 
 static const int64_t CHUNKS[] = { 128, 256, 512, 1024, 2048, 4096, 8192, 16384 };
 static const int64_t TILES[] = { 256, 512, 1024, 2048, 4096, 8192, 16384 };
-static const int64_t GROUPS[] = { 1, 2, 4, 8, 0 };   /* 0: all KV heads */
+static const int64_t GROUPS[] = { 1, 2, 4, 8, 0 }; /* 0: all KV heads */
 static const int64_t MLP_ROWS[] = { 128, 256, 512, 1024, 2048, 4096 };
-static const int64_t PANELS[] = { 1, 2, 4, 8, 16, 0 };       /* 0: all layers */
+static const int64_t PANELS[] = { 1, 2, 4, 8, 16, 0 }; /* 0: all layers */
 static const int64_t SLOTS[] = { 3, 4 };
 static const int64_t BANDS[] = { 1, 2, 3, 4 };
 #define COUNT(a) ((int)(sizeof(a) / sizeof *(a)))
@@ -130,7 +132,8 @@ bool choice_sensible(const search *q, const choice *c)
     if (q->s->kv_heads % c->group != 0)
         return false;
     /* a ring as long as what is streamed saves nothing */
-    return q->q.weights >= 0 || c->weights == q->s->layers || q->s->layers - c->weights > MIN_WEIGHT_SLOTS;
+    return q->q.weights >= 0 || c->weights == q->s->layers ||
+           q->s->layers - c->weights > MIN_WEIGHT_SLOTS;
 }
 
 /* ---- the search ---- */
@@ -161,7 +164,8 @@ static void descend(search *q, choice c, double score)
     for (int sweep = 0; sweep < MOST_SWEEPS; sweep++) {
         bool better = false;
         for (int d = 0; d < N_DECISIONS; d++)
-            if (d != D_WEIGHTS || sweep > 0)     /* while chunk and tile are the smallest it would mislead */
+            if (d != D_WEIGHTS ||
+                sweep > 0) /* while chunk and tile are the smallest it would mislead */
                 better |= improve(q, &c, &score, d);
         if (!better)
             break;
@@ -174,13 +178,14 @@ static void descend(search *q, choice c, double score)
 }
 
 /* The smallest plan of a kind; false where the kind is ruled out. */
-static bool smallest(const search *q, bool offload, bool stream, bool panels, bool embed_host, choice *c)
+static bool smallest(const search *q, bool offload, bool stream, bool panels, bool embed_host,
+                     choice *c)
 {
     const hi_request *r = &q->q;
     int layers = q->s->layers;
 
     *c = (choice){ .offload = offload, .embed = embed_host ? AT_HOST : AT_DEVICE };
-    for (int d = 0; d < N_DECISIONS; d++)        /* lists begin with what is smallest */
+    for (int d = 0; d < N_DECISIONS; d++) /* lists begin with what is smallest */
         if (d != D_EMBED)
             choice_value(q, c, d, 0);
     if (q->q.hidden == AT_NONE)

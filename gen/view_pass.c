@@ -10,15 +10,15 @@
 
 static const char *const PHASE_NAME[] = { "prefill", "decode" };
 
-typedef struct walk {                /* over the steps of one band and phase */
+typedef struct walk { /* over the steps of one band and phase */
     lua_State *L;
     const hi_spec *s;
     const hi_plan *p;
     const hi_band *b;
     hi_phase phase;
-    const char *suffix;              /* of the band's functions */
+    const char *suffix; /* of the band's functions */
     int at, group;
-    int depth;                       /* of C's blocks */
+    int depth; /* of C's blocks */
 } walk;
 
 static const hi_step *step_at(const walk *w)
@@ -69,7 +69,8 @@ static void add_group_comment(walk *w)
     if (resident >= w->p->ctx)
         add_line(w->L, "%*s/* %s: all rows resident */", 4 * w->depth, "", heads);
     else
-        add_line(w->L, "%*s/* %s: %" PRId64 " rows resident, the rest streamed; next: layer %d, %s */",
+        add_line(w->L,
+                 "%*s/* %s: %" PRId64 " rows resident, the rest streamed; next: layer %d, %s */",
                  4 * w->depth, "", heads, resident, next->layer, after);
     w->group++;
 }
@@ -116,7 +117,8 @@ static void add_cost(walk *w, int layer)
     lua_newtable(w->L);
     add_line(w->L, "Layer %d: %d KV heads in groups of %d.", layer, w->s->kv_heads, w->b->group);
     if (w->p->offload)
-        add_line(w->L, "At %" PRId64 " tokens: %s copied from the host, %s resident.", w->b->upto, size, resident);
+        add_line(w->L, "At %" PRId64 " tokens: %s copied from the host, %s resident.", w->b->upto,
+                 size, resident);
     else
         add_line(w->L, "No k or v is copied: %s are resident.", resident);
     mib_text(layer_weight_bytes(w->s, w->p->elt), size, sizeof size);
@@ -189,9 +191,9 @@ static void push_panel(walk *w, int panel, int first, int end)
     lua_newtable(w->L);
     panel_name(w, panel, name, sizeof name);
     set_text(w->L, "name", name);
-    lua_newtable(w->L);                          /* lines */
+    lua_newtable(w->L); /* lines */
     add_step(w);
-    lua_newtable(w->L);                          /* layers */
+    lua_newtable(w->L); /* layers */
     for (int layer = first; layer < end; layer++) {
         push_layer(w, layer);
         lua_rawseti(w->L, -2, layer - first + 1);
@@ -217,7 +219,9 @@ static void push_band(walk *w)
     lua_newtable(w->L);
     lua_newtable(w->L);
     if (w->p->n_bands > 1)
-        add_line(w->L, "Passes before which at most %" PRId64 " rows are complete: %d heads x %" PRId64 " rows a slot.",
+        add_line(w->L,
+                 "Passes before which at most %" PRId64 " rows are complete: %d heads x %" PRId64
+                 " rows a slot.",
                  w->b->upto, w->b->group, w->b->tile);
     lua_setfield(w->L, -2, "comment");
     lua_newtable(w->L);
@@ -292,7 +296,8 @@ static void set_enter(walk *w)
     lua_newtable(w->L);
     mib_text(rows * w->s->kv_heads * kv_row_bytes(w->s, p->elt), size, sizeof size);
     if (p->n_enter > 0) {
-        add_line(w->L, "From prefill to decode: room that activations needed now holds resident rows.");
+        add_line(w->L,
+                 "From prefill to decode: room that activations needed now holds resident rows.");
         add_line(w->L, "Up to %s copied from the host.", size);
     } else
         add_line(w->L, "From prefill to decode: the same rows stay.");
@@ -310,11 +315,18 @@ static void set_header(walk *w)
     else if (p->panels == 1)
         add_line(w->L, "A pass appends up to %d tokens.", p->rows[PREFILL]);
     else
-        add_line(w->L, "Panels of up to %d layers, one after the other; each takes all chunks of up to %d tokens.",
+        add_line(w->L,
+                 "Panels of up to %d layers, one after the other; each takes all chunks of up to "
+                 "%d tokens.",
                  p->panel, p->rows[PREFILL]);
     if (p->offload) {
-        add_line(w->L, "r->complete counts the rows in splits of %d that were complete before the pass; the", KEY_SPLIT);
-        add_line(w->L, "leading ones are resident, the others come in tiles through a ring of %d slots.", p->slots);
+        add_line(
+            w->L,
+            "r->complete counts the rows in splits of %d that were complete before the pass; the",
+            KEY_SPLIT);
+        add_line(w->L,
+                 "leading ones are resident, the others come in tiles through a ring of %d slots.",
+                 p->slots);
     }
     lua_setfield(w->L, -2, "header");
 }
@@ -323,7 +335,8 @@ void view_set_pass(lua_State *L, const hi_spec *s, const hi_plan *p, hi_phase ph
 {
     lua_newtable(L);
     set_text(L, "name", PHASE_NAME[phase]);
-    set_text(L, "what", phase == PREFILL ? "the schedule of a prompt." : "the schedule of one decoded token.");
+    set_text(L, "what",
+             phase == PREFILL ? "the schedule of a prompt." : "the schedule of one decoded token.");
     walk w = { .L = L, .s = s, .p = p, .phase = phase };
     set_header(&w);
     lua_newtable(L);

@@ -13,7 +13,10 @@
 /* One line of the plan's text as C string literals that fit the emitted file's width. */
 static void add_literal(lua_State *L, const char *line, int n)
 {
-    enum { ENOUGH = 76, MOST = 88 };
+    enum {
+        ENOUGH = 76,
+        MOST = 88
+    };
     char out[LINE_LEN];
     int used = 0;
 
@@ -66,8 +69,9 @@ static void add_forecast(lua_State *L, const hi_spec *s, const hi_plan *p, int64
 
     cost_prefill(s, p, n, &prompt);
     cost_decode(s, p, n < p->ctx ? n : n - 1, &token);
-    add_line(L, "{ %" PRId64 ", %.6g, %" PRId64 ", %" PRId64 ", %.6g, %" PRId64 ", %" PRId64 " },", n, prompt.seconds,
-             prompt.h2d_bytes, prompt.d2h_bytes, token.seconds, token.h2d_bytes, token.d2h_bytes);
+    add_line(L, "{ %" PRId64 ", %.6g, %" PRId64 ", %" PRId64 ", %.6g, %" PRId64 ", %" PRId64 " },",
+             n, prompt.seconds, prompt.h2d_bytes, prompt.d2h_bytes, token.seconds, token.h2d_bytes,
+             token.d2h_bytes);
 }
 
 /* Points so near that what lies between is well told: 1, 64, 96, 128, 192, .. and the context. */

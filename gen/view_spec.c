@@ -8,7 +8,9 @@
 #include "sizes.h"
 #include "view_fields.h"
 
-enum { PER_LINE = 5 };
+enum {
+    PER_LINE = 5
+};
 
 /* A C float: digits that give the same float back, with a point or an exponent. */
 static void float_text(double value, char *out, size_t n)
@@ -31,7 +33,8 @@ static void set_rope_lines(lua_State *L, const hi_spec *s)
     lua_newtable(L);
     for (int i = 0; i < s->head_dim / 2; i++) {
         float_text(rope_freq(s, i), number, sizeof number);
-        snprintf(line + strlen(line), sizeof line - strlen(line), "%s%sf,", *line ? " " : "", number);
+        snprintf(line + strlen(line), sizeof line - strlen(line), "%s%sf,", *line ? " " : "",
+                 number);
         if (i % PER_LINE == PER_LINE - 1 || i == s->head_dim / 2 - 1) {
             add_line(L, "%s", line);
             line[0] = '\0';
@@ -56,7 +59,8 @@ static void set_eos(lua_State *L, const hi_spec *s)
 
 /* ---- tensors: the checkpoint's names over the layout of 'weights' ---- */
 
-static const hi_tensor_role QKV[] = { T_Q, T_K, T_V }, QKV_BIAS[] = { T_Q_BIAS, T_K_BIAS, T_V_BIAS };
+static const hi_tensor_role QKV[] = { T_Q, T_K, T_V },
+                            QKV_BIAS[] = { T_Q_BIAS, T_K_BIAS, T_V_BIAS };
 static const hi_tensor_role GATE_UP[] = { T_GATE, T_UP };
 static const hi_tensor_role GATE_UP_BIAS[] = { T_GATE_BIAS, T_UP_BIAS };
 
@@ -70,15 +74,15 @@ static void add_tensor(lua_State *L, const hi_spec *s, const weight_slot *w, hi_
     if (hole == NULL)
         snprintf(name, sizeof name, "%s", s->tensor[role]);
     else
-        snprintf(name, sizeof name, "%.*s%d%s", (int)(hole - s->tensor[role]), s->tensor[role], w->layer,
-                 hole + 2);
-    add_line(L, "{ \"%s\", %" PRId64 ", %" PRId64 ", %s, %d, %" PRId64 ", %" PRId64 " },", name, rows,
-             w->kind == W_VECTOR ? 0 : w->cols, KIND[w->kind], w->layer, w->offset, row0);
+        snprintf(name, sizeof name, "%.*s%d%s", (int)(hole - s->tensor[role]), s->tensor[role],
+                 w->layer, hole + 2);
+    add_line(L, "{ \"%s\", %" PRId64 ", %" PRId64 ", %s, %d, %" PRId64 ", %" PRId64 " },", name,
+             rows, w->kind == W_VECTOR ? 0 : w->cols, KIND[w->kind], w->layer, w->offset, row0);
 }
 
 /* The tensors that make up one fused matrix or vector, one below the other. */
-static void add_fused(lua_State *L, const hi_spec *s, const weight_slot *w, const hi_tensor_role *role,
-                      int n)
+static void add_fused(lua_State *L, const hi_spec *s, const weight_slot *w,
+                      const hi_tensor_role *role, int n)
 {
     int64_t q = (int64_t)s->heads * s->head_dim, kv = (int64_t)s->kv_heads * s->head_dim, row0 = 0;
 
@@ -112,9 +116,13 @@ static void add_slot(lua_State *L, const hi_spec *s, const weight_slot *w)
 /* The columns of hi_layer's parts in order: offsets in a layer, -1 where it has no such part. */
 static void set_parts(lua_State *L, const weight_slot *w, int64_t n)
 {
-    static const hi_tensor_role COLUMN[] = { T_ATTN_NORM, T_Q, T_Q_BIAS, T_O, T_O_BIAS, T_MLP_NORM,
-                                             T_GATE, T_GATE_BIAS, T_DOWN, T_DOWN_BIAS };
-    enum { COLUMNS = sizeof COLUMN / sizeof *COLUMN };
+    static const hi_tensor_role COLUMN[] = {
+        T_ATTN_NORM, T_Q,    T_Q_BIAS,    T_O,    T_O_BIAS,
+        T_MLP_NORM,  T_GATE, T_GATE_BIAS, T_DOWN, T_DOWN_BIAS
+    };
+    enum {
+        COLUMNS = sizeof COLUMN / sizeof *COLUMN
+    };
     char line[LINE_LEN] = "";
 
     for (int c = 0; c < COLUMNS; c++) {
@@ -122,7 +130,8 @@ static void set_parts(lua_State *L, const weight_slot *w, int64_t n)
         for (int64_t i = 0; i < n; i++)
             if (w[i].layer == 0 && w[i].role == COLUMN[c])
                 offset = w[i].offset;
-        snprintf(line + strlen(line), sizeof line - strlen(line), "%s%" PRId64, c > 0 ? ", " : "", offset);
+        snprintf(line + strlen(line), sizeof line - strlen(line), "%s%" PRId64, c > 0 ? ", " : "",
+                 offset);
     }
     set_text(L, "layer_parts", line);
 }
@@ -137,7 +146,8 @@ static void set_layers(lua_State *L, const hi_spec *s, const hi_plan *p)
     for (int l = 0; l < s->layers; l++) {
         int64_t *at = p->streamed[l] ? &host : &device;
         add_line(L, "{ %" PRId64 ", %s, { %" PRId64 ", %" PRId64 " }, PARTS },", *at,
-                 p->streamed[l] ? "true" : "false", p->resident[PREFILL][l], p->resident[DECODE][l]);
+                 p->streamed[l] ? "true" : "false", p->resident[PREFILL][l],
+                 p->resident[DECODE][l]);
         *at += bytes;
     }
     lua_setfield(L, -2, "layer_lines");

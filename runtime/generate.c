@@ -31,7 +31,7 @@ typedef struct answer {
     const prompt *p;
     int64_t n_prompt, n_new;
     double prefill_s, decode_s;
-    bool prefilled;                  /* the whole prompt */
+    bool prefilled; /* the whole prompt */
 } answer;
 
 static int say_error(const char *text, int code)
@@ -134,7 +134,8 @@ static void compare_line(const char *what, double planned, double measured)
 static void compare(const hi_model *m, const answer *a, const hi_stats *s)
 {
     int64_t passes = a->n_new > 0 ? a->n_new - 1 : 0;
-    hi_forecast prompt = forecast_at(m, a->n_prompt), token = forecast_at(m, a->n_prompt + passes / 2);
+    hi_forecast prompt = forecast_at(m, a->n_prompt),
+                token = forecast_at(m, a->n_prompt + passes / 2);
     double in = prompt.prefill_in, out = prompt.prefill_out;
 
     if (passes > 0) {
@@ -156,19 +157,21 @@ static void compare(const hi_model *m, const answer *a, const hi_stats *s)
 static void summary(const hi_run *r, const hi_model *m, const answer *a)
 {
     hi_stats s;
-    int64_t passes = a->n_new > 0 ? a->n_new - 1 : 0;    /* the first token came with the prompt */
+    int64_t passes = a->n_new > 0 ? a->n_new - 1 : 0; /* the first token came with the prompt */
 
     hi_get_stats(r, &s);
     if (a->prefilled)
-        fprintf(stderr, "\nprompt      %lld tokens, %.2f s, %.1f tokens/s\n", (long long)a->n_prompt,
-                a->prefill_s, per_second(a->n_prompt, a->prefill_s));
+        fprintf(stderr, "\nprompt      %lld tokens, %.2f s, %.1f tokens/s\n",
+                (long long)a->n_prompt, a->prefill_s, per_second(a->n_prompt, a->prefill_s));
     else
-        fprintf(stderr, "\nprompt      %lld tokens, not finished in %.2f s\n", (long long)a->n_prompt, a->prefill_s);
+        fprintf(stderr, "\nprompt      %lld tokens, not finished in %.2f s\n",
+                (long long)a->n_prompt, a->prefill_s);
     fprintf(stderr, "generation  %lld tokens, %.2f s, %.1f tokens/s (%.2f ms per token)\n",
             (long long)a->n_new, a->decode_s, per_second(passes, a->decode_s),
             passes > 0 ? 1e3 * a->decode_s / (double)passes : 0.0);
     fprintf(stderr, "compute     %s, %d threads\n", hi_isa(r), hi_threads(r));
-    fprintf(stderr, "link        busy %.2f s to the device; compute waited %.2f s\n", s.link_s, s.stall_s);
+    fprintf(stderr, "link        busy %.2f s to the device; compute waited %.2f s\n", s.link_s,
+            s.stall_s);
     if (a->prefilled)
         compare(m, a, &s);
 }
@@ -208,7 +211,7 @@ int cli_generate(const hi_model *m, const cli *c)
     }
     atomic_store(&running, r);
     signal(SIGINT, on_interrupt);
-    signal(SIGPIPE, SIG_IGN);        /* a closed stdout is an error of ours, not a death */
+    signal(SIGPIPE, SIG_IGN); /* a closed stdout is an error of ours, not a death */
     code = answer_prompt(r, m, c, &p);
     atomic_store(&running, NULL);
     hi_close(r);

@@ -10,7 +10,9 @@
 #include <string.h>
 #include "cli.h"
 
-enum { DECODED = 8 };
+enum {
+    DECODED = 8
+};
 
 int cli_info(const hi_model *m, const cli *c)
 {
@@ -18,10 +20,11 @@ int cli_info(const hi_model *m, const cli *c)
         printf("%s", m->plan_text);
     else {
         printf("%s\nmade by: %s\nplanned for: %s\n", m->name, m->command, m->machine);
-        printf("%d layers, hidden %d, %d heads, %d KV heads of %d, %s; context %lld tokens\n", m->layers, m->hidden,
-               m->heads, m->kv_heads, m->head_dim, m->elt == 4 ? "f32" : "bf16", (long long)m->ctx);
-        printf("device %.2f MiB, host %.2f MiB; 'info --plan' has the whole plan\n", (double)m->arena_bytes / (1 << 20),
-               (double)m->host_bytes / (1 << 20));
+        printf("%d layers, hidden %d, %d heads, %d KV heads of %d, %s; context %lld tokens\n",
+               m->layers, m->hidden, m->heads, m->kv_heads, m->head_dim,
+               m->elt == 4 ? "f32" : "bf16", (long long)m->ctx);
+        printf("device %.2f MiB, host %.2f MiB; 'info --plan' has the whole plan\n",
+               (double)m->arena_bytes / (1 << 20), (double)m->host_bytes / (1 << 20));
     }
     return fflush(stdout) == EOF ? EXIT_FAILED : 0;
 }
@@ -42,7 +45,8 @@ static int scores_after(hi_run *r, const hi_model *m, const int32_t *ids, int64_
     return 0;
 }
 
-static const char *verdict(hi_run *r, const hi_model *m, const int32_t *ids, int64_t n, float *a, float *b)
+static const char *verdict(hi_run *r, const hi_model *m, const int32_t *ids, int64_t n, float *a,
+                           float *b)
 {
     hi_stats s;
 
@@ -75,8 +79,8 @@ static int check(hi_run *r, const hi_model *m)
     }
     free(ids);
     free(scores);
-    printf("selftest: %s (%lld tokens, %s, %d threads)\n", wrong == NULL ? "passed" : wrong, (long long)n,
-           hi_isa(r), hi_threads(r));
+    printf("selftest: %s (%lld tokens, %s, %d threads)\n", wrong == NULL ? "passed" : wrong,
+           (long long)n, hi_isa(r), hi_threads(r));
     return wrong == NULL && fflush(stdout) == 0 ? 0 : EXIT_FAILED;
 }
 
