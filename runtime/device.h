@@ -1,15 +1,16 @@
 /*
-** device.h - what a device can do. One file per target: cpu/device.c.
+** device.h - what a device can do. One folder per target: cpu/device.c, cuda/device.c.
 **
 ** A device owns the arena, the host's one allocation, one compute stream and two copy streams
 ** (host to device, device to host). Compute calls are issued in order and each sees the
 ** results of those before it. A copy starts after all compute issued before it; it may
 ** also be told to wait for an event of the other copy stream. Compute waits for copies
 ** only where dev_wait says so. Device to host never waits for the other, so that no two wait
-** for each other. Pointers into the arena are device pointers.
+** for each other. Pointers into the arena are device pointers: only the device reads them.
+** Calls may return before their work is done; dev_finish and dev_scores wait for it.
 **
-** Weights are packed as the target likes (cpu: kern.h). 'elements' are bf16 or float, as
-** the program was generated.
+** Weights are packed as the target likes (cpu: kern.h; cuda: rows as in the checkpoint).
+** 'elements' are bf16 or float, as the program was generated.
 */
 #ifndef DEVICE_H
 #define DEVICE_H
@@ -24,8 +25,10 @@ void dev_close(hi_device *d);
 
 unsigned char *dev_arena(hi_device *d);          /* arena_bytes */
 unsigned char *dev_host(hi_device *d);           /* host_bytes of host memory, or NULL */
-const char *dev_isa(const hi_device *d);
-int dev_threads(const hi_device *d);
+const char *dev_isa(const hi_device *d);         /* what computes: "avx512", "sm_90 NVIDIA H200" */
+int dev_threads(const hi_device *d);             /* of the host that compute; 0: none */
+/* The first failure of a call, or of what an earlier call began; NULL: none so far. */
+const char *dev_error(hi_device *d);
 /* The arena is now laid out as these HI_BUFFERS say; checked builds fence the gaps. */
 void dev_layout(hi_device *d, const hi_buffer *buffers);
 
@@ -55,8 +58,18 @@ void dev_copy_stats(const hi_device *d, hi_stats *s);
 
 /* ---- compute ---- */
 
-/* x (rows, hidden) = rows of the embedding, on device or host. ids (rows) on the device. */
-void dev_embed(hi_device *d, void *x, const int32_t *ids, int rows);
+/* A prompt, or a token, begins: its ids (n), read until dev_finish. */
+void dev_begin(hi_device *d, const int32_t *ids, int64_t n);
+
+/* Waits until all that was begun is done. */
+void dev_finish(hi_device *d);
+
+/* x (rows, hidden) = embeddings, on device or host, of ids [first, first + rows) of dev_begin's;
+   'ids' is room for them on the device. */
+void dev_embed(hi_device *d, void *x, int32_t *ids, int64_t first, int rows);
+
+/* 'n' floats of the arena, for the host to read until the next call. */
+const float *dev_scores(hi_device *d, const float *p, int64_t n);
 
 /* cs (rows, head_dim / 2, 2): cosines and sines of positions pos0 .. pos0 + rows - 1. */
 void dev_rope_table(hi_device *d, float *cs, int64_t pos0, int rows);
@@ -78,20 +91,28 @@ typedef struct dev_product {
 
 void dev_matmul(hi_device *d, const dev_product *p);
 
-/* Rotates n heads from 'head' on of qkv (rows, (heads + 2 kv_heads) head_dim) in place. cs has the
-   rows' part of the rotation table. */
-void dev_rotate(hi_device *d, void *qkv, const float *cs, int rows, int head, int n);
-
-/* Copies k and v of KV heads [head, head + n) from qkv rows [row, row + rows) to contiguous
-   rows: the first head's k to dst, its v v_offset bytes behind, the next head head_pitch on. */
-typedef struct dev_new_rows {
+/* Rows [row, row + rows) of the pass as contiguous rows: the first head's k to dst, its v v_offset
+   bytes behind, the next head head_pitch on. */
+typedef struct dev_run {
     unsigned char *dst;
     int64_t head_pitch, v_offset;
-    const void *qkv;
-    int head, n, row, rows;
-} dev_new_rows;
+    int row, rows;
+} dev_run;
 
-void dev_append(hi_device *d, const dev_new_rows *a);
+enum { DEV_RUNS = 4 };
+
+/* What follows the projection of qkv (rows, (heads + 2 kv_heads) head_dim): queries of rows from
+   q_row on are rotated in place; k, rotated, and v of all rows go to every run that has them. cs
+   has the rows' part of the rotation table. What qkv then holds of k is undefined. */
+typedef struct dev_placing {
+    void *qkv;
+    const float *cs;
+    int rows, q_row;
+    int n_runs;
+    dev_run run[DEV_RUNS];
+} dev_placing;
+
+void dev_place(hi_device *d, const dev_placing *p);
 
 /* Copies within the device. */
 void dev_move(hi_device *d, const dev_copy *c);

@@ -169,7 +169,7 @@ int hi_decode(hi_run *r, int32_t id);
 int hi_rewind(hi_run *r, int64_t n_tok);
 
 int64_t hi_length(const hi_run *r);              /* tokens in the sequence */
-const float *hi_logits(const hi_run *r);         /* (rows, vocab) of the last pass */
+const float *hi_logits(hi_run *r);               /* (rows, vocab) of the last pass */
 int32_t hi_argmax(const float *logits, int n);   /* lowest index among equals; -1: not finite */
 const char *hi_error_text(const hi_run *r);      /* "" while nothing has failed */
 const char *hi_isa(const hi_run *r);

@@ -6,7 +6,6 @@
 ** back a pass before they are needed, into the half of x that is not in use: passes take turns.
 ** A single chunk never leaves.
 */
-#include <string.h>
 #include "state.h"
 
 static int64_t state_bytes(const hi_model *m)
@@ -94,9 +93,8 @@ void embed(hi_run *r)
         return;
     if (moves(r))
         dev_wait(s->dev, DEV_D2H, s->put[p->number & 1]);
-    int32_t *ids = (int32_t *)run_buffer(r, HI_B_IDS);
-    memcpy(ids, s->prompt.ids + (p->pos - s->prompt.base), (size_t)p->n * sizeof *ids);
-    dev_embed(s->dev, hidden_states(r), ids, p->n);
+    dev_embed(s->dev, hidden_states(r), (int32_t *)run_buffer(r, HI_B_IDS), p->pos - s->prompt.base,
+              p->n);
     begin(r);
 }
 

@@ -52,23 +52,19 @@ kv_rows newest_rows(hi_run *r, int layer, int64_t pos)
 
 /* ---- new rows ---- */
 
-/* Rows [pos, end) of the pass to where they belong. */
-static void append(hi_run *r, kv_rows to, int64_t pos, int64_t end)
+/* Rows [pos, end) of the pass belong there, too. */
+static void add_run(hi_run *r, dev_placing *p, kv_rows to, int64_t pos, int64_t end)
 {
-    struct hi_state *s = r->in;
-    dev_new_rows a = {
+    p->run[p->n_runs++] = (dev_run){
         .dst = to.k,
         .head_pitch = 2 * to.plane,
         .v_offset = to.plane,
-        .qkv = run_buffer(r, HI_B_QKV),
-        .n = s->m->kv_heads,
-        .row = (int)(pos - s->pass.pos),
+        .row = (int)(pos - r->in->pass.pos),
         .rows = (int)(end - pos),
     };
-    dev_append(s->dev, &a);
 }
 
-static void append_resident(hi_run *r, int layer)
+static void add_resident(hi_run *r, int layer, dev_placing *p)
 {
     const struct hi_state *s = r->in;
     int64_t end = min64(s->pass.pos + s->pass.n, s->m->layer[layer].resident[s->phase]);
@@ -76,41 +72,55 @@ static void append_resident(hi_run *r, int layer)
     for (int64_t pos = s->pass.pos; pos < end;) {
         kv_rows to = resident_rows(r, layer, pos);
         int64_t next = min64(end, to.end);
-        append(r, to, pos, next);
+        add_run(r, p, to, pos, next);
         pos = next;
     }
 }
 
-/* Rows [pos, end) of all heads within the device. */
-static void move(hi_run *r, kv_rows to, kv_rows from, int64_t pos, int64_t end)
+/* In prefill the window has all new rows, the tails those that are in no complete split. */
+static void add_newest(hi_run *r, int layer, dev_placing *p)
+{
+    const struct hi_state *s = r->in;
+    int64_t pos = s->pass.pos, end = pos + s->pass.n, complete = complete_before(s->m, end);
+    int64_t keep = s->phase == HI_DECODE || complete < pos ? pos : complete;
+
+    if (s->phase == HI_PREFILL)
+        add_run(r, p, newest_rows(r, layer, pos), pos, end);
+    if (keep < end)
+        add_run(r, p, tail_rows(r, layer, keep), keep, end);
+}
+
+/* The window begins with the rows of a split that was begun before the pass. */
+static void take_over_tails(hi_run *r, int layer)
 {
     const hi_model *m = r->in->m;
-    dev_copy c = { to.k, from.k, to.plane, from.plane, (end - pos) * row_bytes(m), 2 * m->kv_heads,
+    kv_rows to = newest_rows(r, layer, r->complete), from = tail_rows(r, layer, r->complete);
+    dev_copy c = { to.k,   from.k,
+                   to.plane, from.plane,
+                   (r->in->pass.pos - r->complete) * row_bytes(m), 2 * m->kv_heads,
                    0 };
 
-    if (end > pos)
+    if (c.bytes > 0)
         dev_move(r->in->dev, &c);
 }
 
-static void append_newest(hi_run *r, int layer)
+void place_rows(hi_run *r, int layer, int q_row)
 {
-    const struct hi_state *s = r->in;
-    int64_t pos = s->pass.pos, end = pos + s->pass.n, complete = r->complete;
-    int64_t keep = complete_before(s->m, end) > pos ? complete_before(s->m, end) : pos;
-    bool window = s->phase == HI_PREFILL;
+    struct hi_state *s = r->in;
+    dev_placing p = {
+        .qkv = run_buffer(r, HI_B_QKV),
+        .cs = (const float *)run_buffer(r, HI_B_ROPE),
+        .rows = s->pass.n,
+        .q_row = q_row,
+    };
 
-    if (window)
-        move(r, newest_rows(r, layer, complete), tail_rows(r, layer, complete), complete, pos);
-    append(r, newest_rows(r, layer, pos), pos, end);
-    if (window)
-        move(r, tail_rows(r, layer, keep), newest_rows(r, layer, keep), keep, end);
-}
-
-void append_rows(hi_run *r, int layer)
-{
-    if (r->in->m->offload)
-        append_newest(r, layer);
-    append_resident(r, layer);
+    if (s->m->offload) {
+        if (s->phase == HI_PREFILL)
+            take_over_tails(r, layer);
+        add_newest(r, layer, &p);
+    }
+    add_resident(r, layer, &p);
+    dev_place(s->dev, &p);
 }
 
 /* ---- to the store and back ---- */

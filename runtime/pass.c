@@ -120,6 +120,7 @@ static int end_prompt(hi_run *r)
 {
     struct hi_state *s = r->in;
 
+    dev_finish(s->dev);
     guard_end();
     if (!run_ok(r))
         return -1;
@@ -139,7 +140,8 @@ int hi_prefill(hi_run *r, const int32_t *ids, int64_t n)
     if (check_ids(r, ids, n) != 0)
         return -1;
     guard_begin();
-    s->prompt = (prompt_state){ s->length, n, ids };
+    s->prompt = (prompt_state){ s->length, n };
+    dev_begin(s->dev, ids, n);
     r->chunks = (int)((n + most - 1) / most);
     enter_phase(r, HI_PREFILL);
     if (s->ring.issued > r->turn) /* tiles of a pass that did not come? */
@@ -155,7 +157,8 @@ int hi_decode(hi_run *r, int32_t id)
     if (!run_ok(r) || check_ids(r, &id, 1) != 0)
         return -1;
     guard_begin();
-    s->prompt = (prompt_state){ s->length, 1, &id };
+    s->prompt = (prompt_state){ s->length, 1 };
+    dev_begin(s->dev, &id, 1);
     r->chunks = 1;
     enter_phase(r, HI_DECODE);
     set_pass(r, (pass_state){ .pos = s->length, .n = 1 });

@@ -28,9 +28,14 @@ int run_fail(hi_run *r, const char *fmt, ...)
 
 bool run_ok(hi_run *r)
 {
-    if (!r->in->failed && atomic_load_explicit(&r->in->cancelled, memory_order_relaxed))
+    struct hi_state *s = r->in;
+    const char *error = s->failed ? NULL : dev_error(s->dev);
+
+    if (error != NULL)
+        run_fail(r, "%s", error);
+    if (!s->failed && atomic_load_explicit(&s->cancelled, memory_order_relaxed))
         run_fail(r, "cancelled");
-    return !r->in->failed;
+    return !s->failed;
 }
 
 unsigned char *run_buffer(hi_run *r, int id)
@@ -55,7 +60,7 @@ uint64_t run_copy(hi_run *r, dev_stream s, const dev_copy *c)
 /* ---- open and close ---- */
 
 /* Where each layer's rows begin: k of a head, its v, the next head's. */
-static void place_rows(struct hi_state *s)
+static void find_rows(struct hi_state *s)
 {
     const hi_model *m = s->m;
     int64_t kept = 0, frames = 0, row = 2 * m->kv_heads * row_bytes(m);
@@ -90,7 +95,7 @@ static int open_parts(hi_run *r, const hi_options *o, int *code, char *err, size
         snprintf(err, n, "out of memory for the run's tables");
         return -1;
     }
-    place_rows(s);
+    find_rows(s);
     s->dev = dev_open(s->m, o, code, err, n);
     if (s->dev == NULL)
         return -1;
@@ -168,10 +173,12 @@ int64_t hi_length(const hi_run *r)
     return r->in->length;
 }
 
-const float *hi_logits(const hi_run *r)
+const float *hi_logits(hi_run *r)
 {
     const struct hi_state *s = r->in;
-    return (const float *)(s->arena + s->m->buf[s->phase][HI_B_LOGITS].offset);
+    const hi_buffer *b = &s->m->buf[s->phase][HI_B_LOGITS];
+    int64_t rows = s->m->logits_all ? s->pass.n : 1;
+    return dev_scores(s->dev, (const float *)(s->arena + b->offset), rows * s->m->vocab);
 }
 
 int32_t hi_argmax(const float *scores, int n)

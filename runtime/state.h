@@ -11,7 +11,6 @@
 /* What hi_prefill was given. */
 typedef struct prompt_state {
     int64_t base, n;                 /* rows of the sequence before it; its own */
-    const int32_t *ids;              /* (n) borrowed */
 } prompt_state;
 
 /* One pass: 'n' rows from 'pos' on through the layers of one panel, in decode through all. */
@@ -134,8 +133,9 @@ unsigned char *store_row(hi_run *r, int layer, int head, int64_t pos);
 kv_rows resident_rows(hi_run *r, int layer, int64_t pos);    /* in the present phase */
 kv_rows newest_rows(hi_run *r, int layer, int64_t pos);      /* window or tails */
 
-/* The pass's new rows into window or tails, and where they stay on the device. */
-void append_rows(hi_run *r, int layer);
+/* Rotates the pass's queries from row q_row on and its keys; new rows of k and v go into window or
+   tails, and where they stay on the device. */
+void place_rows(hi_run *r, int layer, int q_row);
 
 /* The tails hold rows from the last complete split on: brings those of the length back. */
 void restore_tails(hi_run *r);

@@ -57,16 +57,6 @@ static void project(hi_run *r, int layer, const unsigned char *h, int row, int r
     dev_matmul(s->dev, &p);
 }
 
-/* Rotates n heads from 'head' on, queries before keys. */
-static void rotate(hi_run *r, int row, int rows, int head, int n)
-{
-    struct hi_state *s = r->in;
-    const float *cs = (const float *)run_buffer(r, HI_B_ROPE) + (int64_t)row * s->m->head_dim;
-
-    dev_rotate(s->dev, row_of(s->m, run_buffer(r, HI_B_QKV), row, qkv_cols(s->m)), cs, rows, head,
-               n);
-}
-
 void norm_qkv(hi_run *r, int layer)
 {
     const struct hi_state *s = r->in;
@@ -76,8 +66,7 @@ void norm_qkv(hi_run *r, int layer)
         return;
     const unsigned char *h = normalise(r, part(layer_weights(r, layer), m->layer[layer].attn_norm));
     project(r, layer, h, 0, s->pass.n, 0, qkv_cols(m));
-    rotate(r, 0, s->pass.n, 0, m->heads + m->kv_heads);
-    append_rows(r, layer);
+    place_rows(r, layer, 0);
 }
 
 void norm_kv(hi_run *r, int layer)
@@ -89,12 +78,9 @@ void norm_kv(hi_run *r, int layer)
         return;
     const unsigned char *h = normalise(r, part(layer_weights(r, layer), m->layer[layer].attn_norm));
     project(r, layer, h, 0, s->pass.n, q_cols(m), qkv_cols(m));
-    if (r->last) {
+    if (r->last)
         project(r, layer, h, s->pass.n - 1, 1, 0, q_cols(m));
-        rotate(r, s->pass.n - 1, 1, 0, m->heads);
-    }
-    rotate(r, 0, s->pass.n, m->heads, m->kv_heads);
-    append_rows(r, layer);
+    place_rows(r, layer, r->last ? s->pass.n - 1 : s->pass.n);
 }
 
 bool last_row(hi_run *r)

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
+#include "../memory.h"
 #include "kern.h"
 #include "pool.h"
 #include "stream.h"
@@ -38,6 +39,7 @@ struct hi_device {
     unsigned char *map, *arena;      /* the arena ends where the guard page begins */
     size_t map_bytes;
     unsigned char *host;
+    const int32_t *ids;              /* of the prompt under way; borrowed */
     int64_t gathered_bytes;          /* rows of the embedding read from the host */
     double stall_s;
 };
@@ -102,29 +104,6 @@ static bool open_streams(hi_device *d, double gbps)
     return true;
 }
 
-/* Arena and host must fit what the machine has, now: later it would be killed, not refused. */
-static bool memory_left(const hi_device *d, char *err, size_t n)
-{
-    int64_t pages = sysconf(_SC_AVPHYS_PAGES), need = d->m->arena_bytes + d->m->host_bytes;
-    FILE *f = fopen("/proc/meminfo", "r");
-    long long kib = 0;
-    char line[128];
-
-    while (f != NULL && fgets(line, sizeof line, f) != NULL && kib == 0)
-        if (sscanf(line, "MemAvailable: %lld", &kib) != 1)
-            kib = 0;
-    if (f != NULL)
-        fclose(f);
-    int64_t have = kib > 0 ? kib * 1024 : pages * PAGE;
-    if (have <= 0 || need <= have)
-        return true;
-    snprintf(err, n, "%s needs %lld MiB of memory (arena %lld, host %lld); %lld MiB are available: "
-                     "generate it with a smaller --ctx or --vram",
-             d->m->name, (long long)(need >> 20), (long long)(d->m->arena_bytes >> 20),
-             (long long)(d->m->host_bytes >> 20), (long long)(have >> 20));
-    return false;
-}
-
 static int open_parts(hi_device *d, const hi_options *o, int *code, char *err, size_t n)
 {
     const char *isa = o->isa != NULL ? o->isa : getenv("HI_ISA"), *why = "";
@@ -137,7 +116,7 @@ static int open_parts(hi_device *d, const hi_options *o, int *code, char *err, s
         return -1;
     }
     *code = 3;
-    if (!memory_left(d, err, n))
+    if (!memory_left(d->m->name, d->m->arena_bytes + d->m->host_bytes, err, n))
         return -1;
     if (!map_arena(d) || !map_host(d)) {
         snprintf(err, n, "cannot map %lld bytes of arena and %lld of host",
@@ -228,6 +207,12 @@ const char *dev_isa(const hi_device *d)
 int dev_threads(const hi_device *d)
 {
     return pool_threads(d->pool);
+}
+
+const char *dev_error(hi_device *d)
+{
+    (void)d;
+    return NULL;
 }
 
 int64_t dev_touched_bytes(const hi_device *d)
@@ -332,7 +317,7 @@ typedef struct row_job {
     const void *x, *w;
     const int32_t *ids;
     int64_t pos0;
-    const dev_new_rows *append;
+    const dev_run *run;
 } row_job;
 
 static void run_rows(hi_device *d, pool_job *job, row_job *j)
@@ -369,8 +354,26 @@ static void embed_rows(void *arg, int item)
     }
 }
 
-void dev_embed(hi_device *d, void *x, const int32_t *ids, int rows)
+void dev_begin(hi_device *d, const int32_t *ids, int64_t n)
 {
+    (void)n;
+    d->ids = ids;
+}
+
+void dev_finish(hi_device *d)
+{
+    (void)d;
+}
+
+const float *dev_scores(hi_device *d, const float *p, int64_t n)
+{
+    (void)d, (void)n;
+    return p;
+}
+
+void dev_embed(hi_device *d, void *x, int32_t *ids, int64_t first, int rows)
+{
+    memcpy(ids, d->ids + first, (size_t)rows * sizeof *ids);
     run_rows(d, embed_rows, &(row_job){ .rows = rows, .y = x, .w = embedding(d), .ids = ids });
     if (d->m->embed < 0)
         d->gathered_bytes += (int64_t)rows * HIDDEN * (int64_t)sizeof(elt);
@@ -414,30 +417,43 @@ static void rotate_rows(void *arg, int item)
     }
 }
 
-void dev_rotate(hi_device *d, void *qkv, const float *cs, int rows, int head, int n)
-{
-    run_rows(d, rotate_rows,
-             &(row_job){ .rows = rows, .head = head, .n = n, .y = qkv, .x = cs });
-}
-
 static void append_rows(void *arg, int item)
 {
     const row_job *j = arg;
-    const dev_new_rows *a = j->append;
+    const dev_run *run = j->run;
     for (int i = item * ROWS_PER_ITEM; i < last_row(j, item); i++) {
-        const elt *k = (const elt *)a->qkv + (int64_t)(a->row + i) * QKV_COLS + HEADS * HEAD_DIM;
-        for (int h = 0; h < a->n; h++) {
-            unsigned char *dst = a->dst + h * a->head_pitch + i * HEAD_DIM * (int64_t)sizeof(elt);
-            const elt *src = k + (a->head + h) * HEAD_DIM;
-            memcpy(dst, src, HEAD_DIM * sizeof(elt));
-            memcpy(dst + a->v_offset, src + KV_HEADS * HEAD_DIM, HEAD_DIM * sizeof(elt));
+        const elt *k = (const elt *)j->x + (int64_t)(run->row + i) * QKV_COLS + HEADS * HEAD_DIM;
+        for (int h = 0; h < KV_HEADS; h++, k += HEAD_DIM) {
+            unsigned char *dst = run->dst + h * run->head_pitch + i * HEAD_DIM * (int64_t)sizeof(elt);
+            memcpy(dst, k, HEAD_DIM * sizeof(elt));
+            memcpy(dst + run->v_offset, k + KV_HEADS * HEAD_DIM, HEAD_DIM * sizeof(elt));
         }
     }
 }
 
-void dev_append(hi_device *d, const dev_new_rows *a)
+/* Rotates n heads from 'head' on, queries before keys, of rows from 'row' on. */
+static void rotate(hi_device *d, const dev_placing *p, int row, int head, int n)
 {
-    run_rows(d, append_rows, &(row_job){ .rows = a->rows, .append = a });
+    run_rows(d, rotate_rows,
+             &(row_job){ .rows = p->rows - row,
+                         .head = head,
+                         .n = n,
+                         .y = (elt *)p->qkv + (int64_t)row * QKV_COLS,
+                         .x = p->cs + (int64_t)row * HEAD_DIM });
+}
+
+void dev_place(hi_device *d, const dev_placing *p)
+{
+    if (p->q_row == 0)
+        rotate(d, p, 0, 0, HEADS + KV_HEADS);
+    else {
+        if (p->q_row < p->rows)
+            rotate(d, p, p->q_row, 0, HEADS);
+        rotate(d, p, 0, HEADS, KV_HEADS);
+    }
+    for (int i = 0; i < p->n_runs; i++)
+        run_rows(d, append_rows,
+                 &(row_job){ .rows = p->run[i].rows, .x = p->qkv, .run = &p->run[i] });
 }
 
 static void activate_rows(void *arg, int item)

@@ -56,7 +56,7 @@ static inline void feed(hi_run *r, const int32_t *ids, int n)
 }
 
 /* Scores of the newest row: n tokens came with the last call, a prompt or one decoded token. */
-static inline const float *last_scores(const hi_run *r, int n)
+static inline const float *last_scores(hi_run *r, int n)
 {
     const hi_model *m = &hi_the_model;
     int row = m->logits_all ? (n - 1) % m->rows[HI_PREFILL] : 0;

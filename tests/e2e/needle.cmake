@@ -7,7 +7,7 @@ function(hi_needle_program placement budget)
     hi_program(test_${placement} needle_test.c ${placement} needle plain)
     target_link_libraries(test_${placement} PRIVATE needle)
     target_link_options(test_${placement} PRIVATE
-        -Wl,--wrap=norm_qkv -Wl,--wrap=norm_kv -Wl,--wrap=dev_append -Wl,--wrap=dev_attend)
+        -Wl,--wrap=norm_qkv -Wl,--wrap=norm_kv -Wl,--wrap=dev_place -Wl,--wrap=dev_attend)
 endfunction()
 
 function(hi_needle name placement mode)

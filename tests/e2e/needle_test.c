@@ -16,7 +16,7 @@
 ** answer is greedy, and the best score must be LEAST_MARGIN above the second. Bits hide
 ** no mistake here: the context is a chain, one damaged link gives token 0.
 **
-** dev_append, dev_attend, norm_qkv and norm_kv are wrapped by the linker.
+** dev_place, dev_attend, norm_qkv and norm_kv are wrapped by the linker.
 */
 #include <math.h>
 #include <string.h>
@@ -59,8 +59,8 @@ void __real_norm_qkv(hi_run *r, int layer);
 void __wrap_norm_qkv(hi_run *r, int layer);
 void __real_norm_kv(hi_run *r, int layer);
 void __wrap_norm_kv(hi_run *r, int layer);
-void __real_dev_append(hi_device *d, const dev_new_rows *a);
-void __wrap_dev_append(hi_device *d, const dev_new_rows *a);
+void __real_dev_place(hi_device *d, const dev_placing *p);
+void __wrap_dev_place(hi_device *d, const dev_placing *p);
 void __real_dev_attend(hi_device *d, const dev_attention *a);
 void __wrap_dev_attend(hi_device *d, const dev_attention *a);
 
@@ -76,18 +76,18 @@ void __wrap_norm_kv(hi_run *r, int layer)
     __real_norm_kv(r, layer);
 }
 
-void __wrap_dev_append(hi_device *d, const dev_new_rows *a)
+void __wrap_dev_place(hi_device *d, const dev_placing *p)
 {
-    size_t bytes = (size_t)a->rows * NEEDLE_HEAD_DIM * (size_t)hi_the_model.elt;
-
-    __real_dev_append(d, a);
-    if (harm.now != harm.layer || harm.head < a->head || harm.head >= a->head + a->n)
-        return;
-    unsigned char *k = a->dst + (harm.head - a->head) * a->head_pitch;
-    if (harm.what & KEYS)
-        memset(k, 0, bytes);
-    if (harm.what & VALUES)
-        memset(k + a->v_offset, 0, bytes);
+    __real_dev_place(d, p);
+    for (int i = 0; i < p->n_runs && harm.now == harm.layer; i++) {
+        const dev_run *run = &p->run[i];
+        size_t bytes = (size_t)run->rows * NEEDLE_HEAD_DIM * (size_t)hi_the_model.elt;
+        unsigned char *k = run->dst + harm.head * run->head_pitch;
+        if (harm.what & KEYS)
+            memset(k, 0, bytes);
+        if (harm.what & VALUES)
+            memset(k + run->v_offset, 0, bytes);
+    }
 }
 
 void __wrap_dev_attend(hi_device *d, const dev_attention *a)
