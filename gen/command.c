@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "target.h"
 
 const char COMMAND_HELP[] =
     "usage: hi-gen SPEC [--vram SIZE] [options]\n"
@@ -26,11 +27,13 @@ const char COMMAND_HELP[] =
     "  --machine M        what times are predicted for: a profile of specs/machine or a .lua file\n"
     "                     (default: the profile that --vram suggests)\n"
     "  --host H           another host: a profile of specs/machine/host or a .lua file\n"
-    "  --target cpu       what to generate for; cpu is all there is so far\n"
-    "  --numerics T       bf16 (default) or f32\n"
+    "  --target T         cpu, or cuda: an NVIDIA GPU (default: what the machine has)\n"
+    "  --numerics T       bf16 (default) or f32 (cpu)\n"
     "  --logits W         scores of the last token of a prompt (last, default) or of all (all)\n"
     "  --out DIR          where the sources go (default: build-models/<name>-<budget>)\n"
     "  --build            compile them too\n"
+    "  --check ARCHS      compile the kernels of the cuda target, needing neither nvcc nor a GPU, and\n"
+    "                     print registers and spills: sm_80,sm_90a .. or all\n"
     "  --explain          print the plan, its reasons and predicted times; write nothing\n"
     "  --json             print plan.json; write nothing\n"
     "  --line             #line directives in the emitted C: errors name the template\n"
@@ -56,7 +59,7 @@ const char COMMAND_HELP[] =
     "\n"
     "Exit codes: 0 done, 1 failure, 2 wrong usage, 3 does not fit, 4 wrong spec or machine.\n";
 
-enum { O_VRAM = 256, O_RAM, O_CTX, O_FOR, O_MACHINE, O_HOST, O_TARGET, O_NUMERICS, O_LOGITS, O_OUT, O_BUILD,
+enum { O_VRAM = 256, O_RAM, O_CTX, O_FOR, O_MACHINE, O_HOST, O_TARGET, O_NUMERICS, O_LOGITS, O_OUT, O_BUILD, O_CHECK,
        O_EXPLAIN, O_JSON, O_LINE, O_POLICY, O_CHUNK, O_MLP_ROWS, O_TILE, O_GROUP, O_BANDS, O_SLOTS, O_RESIDENT,
        O_WEIGHTS, O_WEIGHT_SLOTS, O_PANEL, O_HIDDEN, O_EMBED, O_HELP, O_VERSION };
 
@@ -75,7 +78,8 @@ static const struct option OPTIONS[] = {
     { "weights", 1, NULL, O_WEIGHTS },   { "weight-slots", 1, NULL, O_WEIGHT_SLOTS },
     { "panel", 1, NULL, O_PANEL },       { "hidden", 1, NULL, O_HIDDEN },
     { "embed", 1, NULL, O_EMBED },       { "help", 0, NULL, O_HELP },
-    { "version", 0, NULL, O_VERSION },   { NULL, 0, NULL, 0 },
+    { "version", 0, NULL, O_VERSION },   { "check", 1, NULL, O_CHECK },
+    { NULL, 0, NULL, 0 },
 };
 
 int64_t parse_size(const char *text)
@@ -165,14 +169,15 @@ static int place_option(const char *flag, const char *text, hi_place *out, hi_er
 /* Options that take one of a few words. */
 static int take_word(int opt, hi_request *q, hi_error *e)
 {
-    static const char *const TARGETS[] = { "cpu", NULL };
     static const char *const NUMERICS[] = { "bf16", "f32", NULL };
     static const char *const LOGITS[] = { "last", "all", NULL };
     int i = 0, rc;
 
     switch (opt) {
     case O_TARGET:
-        return word_option("--target", optarg, TARGETS, &i, e);
+        rc = word_option("--target", optarg, TARGET_WORDS, &i, e);
+        q->target = (hi_target_id)i;
+        return rc;
     case O_NUMERICS:
         rc = word_option("--numerics", optarg, NUMERICS, &i, e);
         q->numerics = i == 1 ? NUM_F32 : NUM_BF16;
@@ -246,6 +251,9 @@ static int take_option(int opt, hi_command *c, hi_error *e)
     case O_BUILD:
         c->build = true;
         return 0;
+    case O_CHECK:
+        c->check = optarg;
+        return 0;
     case O_EXPLAIN:
         c->explain = true;
         return 0;
@@ -261,6 +269,9 @@ static int take_option(int opt, hi_command *c, hi_error *e)
     case O_VERSION:
         c->version = true;
         return 0;
+    case O_TARGET:
+        c->target_given = true;
+        return take_number(opt, &c->request, e);
     default:
         return take_number(opt, &c->request, e);
     }
@@ -301,9 +312,9 @@ int command_parse(int argc, char **argv, hi_command *c, hi_error *e)
         return gen_fail(e, "%s: one spec at a time", argv[optind + 1]);
     if (c->explain && c->json)
         return gen_fail(e, "--explain and --json: one of them");
-    if ((c->explain || c->json) && (c->build || c->out != NULL))
+    if ((c->explain || c->json) && (c->build || c->out != NULL || c->check != NULL))
         return gen_fail(e, "%s: writes nothing; leave %s away", c->json ? "--json" : "--explain",
-                        c->build ? "--build" : "--out");
+                        c->build ? "--build" : c->out != NULL ? "--out" : "--check");
     c->spec = argv[optind];
     return 0;
 }

@@ -9,9 +9,11 @@
 typedef struct hi_command {
     const char *spec;                /* path */
     const char *out;                 /* folder, or NULL: build-models/<name> */
+    const char *check;               /* architectures to compile the kernels for; NULL: none */
     const char *machine, *host;      /* names of profiles, or files; NULL: by --vram; the profile's */
     bool build, explain, json, line_marks;
     bool help, version;
+    bool target_given;               /* else request.target is the machine's */
     hi_request request;
 } hi_command;
 

@@ -11,23 +11,38 @@
 #include <string.h>
 #include <sys/stat.h>
 #include "print.h"
+#include "target.h"
 #include "tmpl.h"
 #include "view.h"
 
-/* What is emitted: the template, the file, the phase it shows (-1: none). */
-static const struct {
-    const char *template, *file;
+/* What is emitted for every target: the template, the file, the phase it shows (-1: none). */
+typedef struct emitted {
+    hi_target_file file;
     int phase;
-} FILES[] = {
-    { "common/shape.h", "shape.h", -1 },
-    { "common/model.h", "model.h", -1 },
-    { "common/model.c", "model.c", -1 },
-    { "common/schedule.c", "prefill.c", PREFILL },
-    { "common/schedule.c", "decode.c", DECODE },
-    { "common/CMakeLists.txt", "CMakeLists.txt", -1 },
-    { "common/Makefile", "Makefile", -1 },
+} emitted;
+
+static const emitted FILES[] = {
+    { { "common/shape.h", "shape.h" }, -1 },
+    { { "common/model.h", "model.h" }, -1 },
+    { { "common/model.c", "model.c" }, -1 },
+    { { "common/schedule.c", "prefill.c" }, PREFILL },
+    { { "common/schedule.c", "decode.c" }, DECODE },
+    { { "common/Makefile", "Makefile" }, -1 },
 };
-enum { N_FILES = sizeof FILES / sizeof *FILES };
+enum { N_FILES = sizeof FILES / sizeof *FILES, MAX_FILES = N_FILES + MAX_TARGET_FILES };
+
+/* File i of a plan's: its target's come last. False: there is none. */
+static bool emitted_file(const hi_plan *p, int i, emitted *f)
+{
+    if (i < N_FILES) {
+        *f = FILES[i];
+        return true;
+    }
+    if (i >= MAX_FILES)
+        return false;
+    *f = (emitted){ TARGET[p->req.target].file[i - N_FILES], -1 };
+    return f->file.file != NULL;
+}
 
 /* What tells of the plan: no templates, their printers know the format. */
 static const struct {
@@ -69,14 +84,15 @@ static int render(lua_State *L, const hi_spec *s, const hi_plan *p, const char *
                   bool line_marks, tmpl_text *out, hi_error *e)
 {
     char path[4096];
+    emitted f;
 
     view_push(L, s, p);
-    for (int i = 0; i < N_FILES; i++) {
-        bool is_c = strstr(FILES[i].file, ".c") != NULL;
-        if (join(path, sizeof path, templates, FILES[i].template, e) != 0)
+    for (int i = 0; emitted_file(p, i, &f); i++) {
+        bool is_c = strstr(f.file.file, ".c") != NULL;
+        if (join(path, sizeof path, templates, f.file.template, e) != 0)
             return -1;
-        if (FILES[i].phase >= 0)
-            view_set_pass(L, s, p, FILES[i].phase);
+        if (f.phase >= 0)
+            view_set_pass(L, s, p, f.phase);
         if (tmpl_render(L, path, line_marks && is_c, &out[i], e) != 0)
             return -1;
     }
@@ -120,12 +136,15 @@ static int write_file(const char *folder, const char *file, const char *data, si
     return text_write(path, data, n, e);
 }
 
-static int write_all(const tmpl_text *out, const text *told, const char *folder, hi_error *e)
+static int write_all(const hi_plan *p, const tmpl_text *out, const text *told, const char *folder,
+                     hi_error *e)
 {
+    emitted f;
+
     if (make_folder(folder, e) != 0)
         return -1;
-    for (int i = 0; i < N_FILES; i++)
-        if (write_file(folder, FILES[i].file, out[i].data, out[i].len, e) != 0)
+    for (int i = 0; emitted_file(p, i, &f); i++)
+        if (write_file(folder, f.file.file, out[i].data, out[i].len, e) != 0)
             return -1;
     for (int i = 0; i < N_PRINTED; i++)
         if (write_file(folder, PRINTED[i].file, told[i].data, told[i].len, e) != 0)
@@ -136,7 +155,7 @@ static int write_all(const tmpl_text *out, const text *told, const char *folder,
 int emit(const hi_spec *s, const hi_plan *p, const char *templates, const char *folder, bool line_marks,
          hi_error *e)
 {
-    tmpl_text out[N_FILES] = { { 0 } };
+    tmpl_text out[MAX_FILES] = { { 0 } };
     text told[N_PRINTED] = { { 0 } };
     request q = { s, p, templates, line_marks, out, e, -1 };
     lua_State *L = luaL_newstate();
@@ -151,10 +170,10 @@ int emit(const hi_spec *s, const hi_plan *p, const char *templates, const char *
     if (q.rc == 0)
         q.rc = print_all(s, p, told, e);
     if (q.rc == 0)
-        q.rc = write_all(out, told, folder, e);
+        q.rc = write_all(p, out, told, folder, e);
     for (int i = 0; i < N_PRINTED; i++)
         text_free(&told[i]);
-    for (int i = 0; i < N_FILES; i++)
+    for (int i = 0; i < MAX_FILES; i++)
         free(out[i].data);
     return q.rc;
 }

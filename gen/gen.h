@@ -218,6 +218,9 @@ typedef enum { AT_NONE, AT_DEVICE, AT_HOST } hi_place;
 /* words.c: by value, NULL behind the last. ORDER hi_goal, hi_policy, hi_place */
 extern const char *const GOAL_WORDS[], *const POLICY_WORDS[], *const PLACE_WORDS[];
 
+/* What is emitted for: a row of target.c. ORDER TARGET */
+typedef enum { TARGET_CPU, TARGET_CUDA, N_TARGETS } hi_target_id;
+
 /* What the user may force; 0 (or -1 where said) means: the planner decides. */
 typedef struct hi_request {
     int64_t vram_bytes;              /* -1: no budget, everything resident */
@@ -236,6 +239,7 @@ typedef struct hi_request {
     hi_policy policy;
     bool logits_all;
     hi_numerics numerics;
+    hi_target_id target;
 } hi_request;
 
 /* Why a quantity is what it is: for --explain and report. */

@@ -10,6 +10,7 @@
 #include <math.h>
 #include "forecast.h"
 #include "methods.h"
+#include "target.h"
 
 enum {
     FORMAT = 1
@@ -143,6 +144,7 @@ static void request(json *j, const hi_plan *p)
     string(j, "for", GOAL_WORDS[q->goal]);
     string(j, "policy", POLICY_WORDS[q->policy]);
     string(j, "numerics", q->numerics == NUM_F32 ? "f32" : "bf16");
+    string(j, "target", TARGET[q->target].name);
     string(j, "logits", q->logits_all ? "all" : "last");
     end(j, '}');
 }

@@ -7,6 +7,7 @@
 #include "layout.h"
 
 #include <string.h>
+#include "target.h"
 
 enum {
     HOST_ALIGN = 4096
@@ -88,6 +89,8 @@ static int64_t buffer_bytes(const hi_spec *s, const hi_plan *p, hi_phase phase, 
         return weights_kept(s, p);
     case BUF_layers:
         return p->weight_slots * layer_weight_bytes(s, p->elt);
+    case BUF_work:
+        return TARGET[p->req.target].work_bytes;
     case BUF_ids:
         return rows * 4;
     case BUF_rope:

@@ -7,9 +7,11 @@
 #include <unistd.h>
 #include "build.h"
 #include "calibrate.h"
+#include "check.h"
 #include "command.h"
 #include "emit.h"
 #include "print.h"
+#include "target.h"
 
 enum {
     EXIT_FAILED = 1,
@@ -97,6 +99,8 @@ static int write_sources(const hi_command *c, const hi_spec *s, const hi_plan *p
         return failed((gen_fail(e, "path too long"), e), EXIT_USAGE);
     if (emit(s, p, templates, folder, c->line_marks, e) != 0)
         return failed(e, EXIT_FAILED);
+    if (c->check != NULL && check_kernels(folder, home(), c->check, stdout, e) != 0)
+        return failed(e, EXIT_FAILED);
     if (c->build && build_model(folder, name, home(), e) != 0)
         return failed(e, EXIT_FAILED);
     printf("%s%s%s\n", folder, c->build ? "/" : "", c->build ? name : "");
@@ -144,11 +148,17 @@ static int generate(const hi_command *c, hi_arena *a, hi_error *e)
         return failed((gen_fail(e, "out of memory"), e), EXIT_FAILED);
     if (spec_load(c->spec, s, e) != 0 || load_machine(c, m, e) != 0)
         return failed(e, EXIT_BAD_SPEC);
-    hi_plan *p = plan_make(a, s, &c->request, m, &least, e);
+    hi_request q = c->request;
+    if (!c->target_given)
+        q.target = target_default(m, q.numerics);
+    hi_plan *p = plan_make(a, s, &q, m, &least, e);
     if (p == NULL)
         return failed(e, least < 0 ? EXIT_USAGE : EXIT_NO_FIT);
     if (plan_check(s, p, e) != 0)
         return failed(e, EXIT_FAILED);
+    if (c->check != NULL && q.target != TARGET_CUDA)
+        return failed((gen_fail(e, "--check: only the cuda target has kernels to compile; add "
+                                   "--target cuda"), e), EXIT_USAGE);
     say_notes(s, p);
     say_unused(p);
     return c->explain || c->json ? print_plan(c, s, p) : write_sources(c, s, p, e);

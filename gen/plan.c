@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include "schedule.h"
 #include "search.h"
+#include "target.h"
 
 enum {
     LARGEST_CHUNK = 1 << 20,
@@ -62,7 +63,7 @@ static int check_request(const hi_spec *s, const hi_request *q, hi_error *e)
             s->path);
     if (q->ctx < -1 || q->ctx > 1 << 30)
         return gen_fail(e, "--ctx %" PRId64 ": must be 1 to 1073741824 tokens", q->ctx);
-    return 0;
+    return target_check(s, q, e);
 }
 
 /* What a policy decides, where no flag does. */

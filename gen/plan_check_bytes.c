@@ -10,7 +10,8 @@
 #include "plan_check.h"
 
 enum {
-    PAGE = 4096 /* host buffers begin at multiples of it */
+    PAGE = 4096,         /* host buffers begin at multiples of it */
+    CUDA_WORK = 8 << 20  /* runtime/cuda/lt.c may take so much */
 };
 
 /* Where a buffer lives; the names are those of buffers.def. */
@@ -137,6 +138,8 @@ static int64_t count(const hi_spec *s, const hi_plan *p, hi_phase phase, hi_buff
         return p->offload ? mul(p->slots, kv_bytes(s, p, tiled)) : 0;
     case BUF_window:
         return p->offload ? mul(s->kv_heads, kv_bytes(s, p, KEY_SPLIT + p->chunk)) : 0;
+    case BUF_work:
+        return p->req.target == TARGET_CUDA ? CUDA_WORK : 0;
     case BUF_ids:
         return mul(rows, 4);
     case BUF_rope:

@@ -2,6 +2,7 @@
 ** plan_print.c - what a plan says of itself: names, byte counts, the memory table.
 */
 #include "print.h"
+#include "target.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
@@ -58,13 +59,20 @@ void mib_text(int64_t bytes, char *out, size_t n)
         snprintf(out, n, "%.1f MiB", (double)bytes / (1 << 20));
 }
 
+/* Is it made for another target than its machine's? */
+static bool foreign_target(const hi_plan *p)
+{
+    return p->req.target != target_default(&p->machine, p->req.numerics);
+}
+
 void plan_name(const hi_spec *s, const hi_plan *p, char *out, size_t n)
 {
     char size[32] = "resident";
 
     if (p->req.vram_bytes >= 0)
         size_text(p->req.vram_bytes, size, sizeof size);
-    snprintf(out, n, "%s-%s%s", s->name, size, p->req.numerics == NUM_F32 ? "-f32" : "");
+    snprintf(out, n, "%s-%s%s%s%s", s->name, size, p->req.numerics == NUM_F32 ? "-f32" : "",
+             foreign_target(p) ? "-" : "", foreign_target(p) ? TARGET[p->req.target].name : "");
 }
 
 static void add_size(text *t, const char *flag, int64_t bytes)
@@ -114,6 +122,8 @@ void plan_command(const hi_spec *s, const hi_plan *p, char *out, size_t n)
     add_number(&t, "--panel", q->panel, 1);
     add_word(&t, "--hidden", PLACE_WORDS, q->hidden);
     add_word(&t, "--embed", PLACE_WORDS, q->embed);
+    if (foreign_target(p))
+        text_printf(&t, " --target %s", TARGET[q->target].name);
     text_printf(&t, "%s%s", q->logits_all ? " --logits all" : "",
                 q->numerics == NUM_F32 ? " --numerics f32" : "");
     snprintf(out, n, "%s", t.failed ? "" : t.data);

@@ -25,9 +25,7 @@ static const char HELP[] =
     "      --ids FILE     token ids, whitespace between them; the answer is then ids, too\n"
     "  -n, --new N        tokens to generate at most (default 128)\n"
     "      --ignore-eos   go on after an end token\n"
-    "  -t, --threads N    compute threads (default: one per core); no influence on the answer\n"
-    "      --link-gbps X  copies in each direction no faster than X GB/s, as a bus would be\n"
-    "      --isa NAME     instruction set (HI_ISA): amx, avx512bf16, avx512, avx2, portable\n"
+    "%s"
     "      --round-weights  accept fp16 and fp32 tensors in bf16, rounded: not exact\n"
     "\n"
     "Exit codes: 0 done, 1 failure, 2 wrong usage, 3 does not fit, 4 bad model files,\n"
@@ -62,7 +60,7 @@ enum { N_VERBS = sizeof VERBS / sizeof *VERBS };
 
 void cli_help(const hi_model *m)
 {
-    printf(HELP, m->name, m->name, m->name);
+    printf(HELP, m->name, m->name, m->name, hi_target_help);
 }
 
 static bool takes(int verb, int opt)

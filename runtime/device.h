@@ -27,6 +27,8 @@ unsigned char *dev_arena(hi_device *d);          /* arena_bytes */
 unsigned char *dev_host(hi_device *d);           /* host_bytes of host memory, or NULL */
 const char *dev_isa(const hi_device *d);         /* what computes: "avx512", "sm_90 NVIDIA H200" */
 int dev_threads(const hi_device *d);             /* of the host that compute; 0: none */
+/* What a user should know of how the device was opened; "" if nothing. */
+const char *dev_note(const hi_device *d);
 /* The first failure of a call, or of what an earlier call began; NULL: none so far. */
 const char *dev_error(hi_device *d);
 /* The arena is now laid out as these HI_BUFFERS say; checked builds fence the gaps. */
@@ -54,7 +56,7 @@ typedef struct dev_copy {
 
 uint64_t dev_start(hi_device *d, dev_stream s, const dev_copy *c);   /* returns its event */
 void dev_wait(hi_device *d, dev_stream s, uint64_t event);           /* compute waits */
-void dev_copy_stats(const hi_device *d, hi_stats *s);
+void dev_copy_stats(hi_device *d, hi_stats *s);
 
 /* ---- compute ---- */
 
@@ -63,6 +65,11 @@ void dev_begin(hi_device *d, const int32_t *ids, int64_t n);
 
 /* Waits until all that was begun is done. */
 void dev_finish(hi_device *d);
+
+/* The token at 'pos' begins. True: it is under way, as a repetition of one before, and no step of it
+   must be issued. False: they must, and then dev_token_issued. */
+bool dev_token(hi_device *d, int64_t pos);
+void dev_token_issued(hi_device *d);
 
 /* x (rows, hidden) = embeddings, on device or host, of ids [first, first + rows) of dev_begin's;
    'ids' is room for them on the device. */
@@ -87,6 +94,7 @@ typedef struct dev_product {
     int64_t x_stride;
     int rows, n, k, from, to;
     dev_mode mode;
+    bool decode;                     /* the row class: of a decoded token, not of a prompt */
 } dev_product;
 
 void dev_matmul(hi_device *d, const dev_product *p);

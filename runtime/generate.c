@@ -169,8 +169,10 @@ static void summary(const hi_run *r, const hi_model *m, const answer *a)
     fprintf(stderr, "generation  %lld tokens, %.2f s, %.1f tokens/s (%.2f ms per token)\n",
             (long long)a->n_new, a->decode_s, per_second(passes, a->decode_s),
             passes > 0 ? 1e3 * a->decode_s / (double)passes : 0.0);
-    fprintf(stderr, "compute     %s, %d threads\n", hi_isa(r), hi_threads(r));
-    fprintf(stderr, "link        busy %.2f s to the device; compute waited %.2f s\n", s.link_s,
+    fprintf(stderr, "compute     %s", hi_isa(r));
+    if (hi_threads(r) > 0)
+        fprintf(stderr, ", %d threads", hi_threads(r));
+    fprintf(stderr, "\nlink        busy %.2f s to the device; compute waited %.2f s\n", s.link_s,
             s.stall_s);
     if (a->prefilled)
         compare(m, a, &s);
@@ -209,6 +211,8 @@ int cli_generate(const hi_model *m, const cli *c)
         prompt_free(&p);
         return say_error(err, code);
     }
+    if (hi_note(r)[0] != '\0')
+        fprintf(stderr, "note: %s\n", hi_note(r));
     atomic_store(&running, r);
     signal(SIGINT, on_interrupt);
     signal(SIGPIPE, SIG_IGN); /* a closed stdout is an error of ours, not a death */

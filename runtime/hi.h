@@ -57,9 +57,9 @@ typedef struct hi_buffer {
 } hi_buffer;
 
 enum {                               /* ORDER BUFFERS: gen/buffers.def */
-    HI_B_WEIGHTS, HI_B_LAYERS, HI_B_TAILS, HI_B_KEPT, HI_B_FRAMES, HI_B_SLOTS, HI_B_WINDOW, HI_B_IDS,
-    HI_B_ROPE, HI_B_HIDDEN, HI_B_X, HI_B_H, HI_B_QKV, HI_B_O, HI_B_MLP, HI_B_CARRY, HI_B_PARTS,
-    HI_B_LOGITS, HI_BUFFERS
+    HI_B_WEIGHTS, HI_B_LAYERS, HI_B_TAILS, HI_B_KEPT, HI_B_WORK, HI_B_FRAMES, HI_B_SLOTS, HI_B_WINDOW,
+    HI_B_IDS, HI_B_ROPE, HI_B_HIDDEN, HI_B_X, HI_B_H, HI_B_QKV, HI_B_O, HI_B_MLP, HI_B_CARRY,
+    HI_B_PARTS, HI_B_LOGITS, HI_BUFFERS
 };
 
 enum { HI_H_KV, HI_H_LAYERS, HI_H_EMBED, HI_H_HIDDEN, HI_HOSTS };   /* ORDER HOSTS: gen/hosts.def */
@@ -118,6 +118,13 @@ typedef struct hi_model {
 
 /* ---- running ---- */
 
+/* The target's own options, as lines of a help text. */
+extern const char hi_target_help[];
+
+/* Do the rows of prompts and of decoded tokens get their bits in different ways? Within either, bits
+   depend on nothing but weights and tokens. */
+extern const bool hi_row_classes;
+
 typedef struct hi_options {
     const char *weights;             /* checkpoint folder, or "random:SEED" */
     int threads;                     /* 0: one per usable core */
@@ -173,7 +180,8 @@ const float *hi_logits(hi_run *r);               /* (rows, vocab) of the last pa
 int32_t hi_argmax(const float *logits, int n);   /* lowest index among equals; -1: not finite */
 const char *hi_error_text(const hi_run *r);      /* "" while nothing has failed */
 const char *hi_isa(const hi_run *r);
-int hi_threads(const hi_run *r);
+int hi_threads(const hi_run *r);                 /* of the host that compute; 0: a device does */
+const char *hi_note(const hi_run *r);            /* what a user should know of how it was opened; "" */
 void hi_get_stats(const hi_run *r, hi_stats *s);
 /* From any thread or a signal handler: the pass under way fails with "cancelled", and with it
    the run. */

@@ -162,7 +162,10 @@ int hi_decode(hi_run *r, int32_t id)
     r->chunks = 1;
     enter_phase(r, HI_DECODE);
     set_pass(r, (pass_state){ .pos = s->length, .n = 1 });
-    s->m->decode(r);
+    if (!dev_token(s->dev, s->length)) {
+        s->m->decode(r);
+        dev_token_issued(s->dev);
+    }
     return end_prompt(r);
 }
 

@@ -209,6 +209,11 @@ int hi_threads(const hi_run *r)
     return dev_threads(r->in->dev);
 }
 
+const char *hi_note(const hi_run *r)
+{
+    return dev_note(r->in->dev);
+}
+
 void hi_get_stats(const hi_run *r, hi_stats *s)
 {
     *s = r->in->stats;

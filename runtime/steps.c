@@ -53,6 +53,7 @@ static void project(hi_run *r, int layer, const unsigned char *h, int row, int r
         .from = from,
         .to = to,
         .mode = DEV_STORE,
+        .decode = s->phase == HI_DECODE,
     };
     dev_matmul(s->dev, &p);
 }
@@ -97,6 +98,7 @@ bool last_row(hi_run *r)
 static void multiply(hi_run *r, dev_product p)
 {
     p.to = p.n;
+    p.decode = r->in->phase == HI_DECODE;
     dev_matmul(r->in->dev, &p);
 }
 

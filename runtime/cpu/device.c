@@ -44,6 +44,13 @@ struct hi_device {
     double stall_s;
 };
 
+const char hi_target_help[] =
+    "  -t, --threads N    compute threads (default: one per core); no influence on the answer\n"
+    "      --link-gbps X  copies in each direction no faster than X GB/s, as a bus would be\n"
+    "      --isa NAME     instruction set (HI_ISA): amx, avx512bf16, avx512, avx2, portable\n";
+
+const bool hi_row_classes = false;
+
 /* ---- open and close ---- */
 
 static int usable_cores(void)
@@ -209,6 +216,12 @@ int dev_threads(const hi_device *d)
     return pool_threads(d->pool);
 }
 
+const char *dev_note(const hi_device *d)
+{
+    (void)d;
+    return "";
+}
+
 const char *dev_error(hi_device *d)
 {
     (void)d;
@@ -244,7 +257,7 @@ void dev_wait(hi_device *d, dev_stream s, uint64_t event)
         stream_wait(d->stream[s], event, &d->stall_s);
 }
 
-void dev_copy_stats(const hi_device *d, hi_stats *s)
+void dev_copy_stats(hi_device *d, hi_stats *s)
 {
     s->stall_s = d->stall_s;
     s->h2d_bytes = d->gathered_bytes;
@@ -361,6 +374,17 @@ void dev_begin(hi_device *d, const int32_t *ids, int64_t n)
 }
 
 void dev_finish(hi_device *d)
+{
+    (void)d;
+}
+
+bool dev_token(hi_device *d, int64_t pos)
+{
+    (void)d, (void)pos;
+    return false;
+}
+
+void dev_token_issued(hi_device *d)
 {
     (void)d;
 }

@@ -50,7 +50,9 @@ refuse 2 "--ram x: not a size" "$spec" --ram x $out
 for number in 0 -1 x 1.5 99999999999999999999 "" 5k; do
     refuse 2 "--ctx $number: not a number" "$spec" --ctx "$number" $out
 done
-refuse 2 "--target cuda" "$spec" --target cuda $out
+refuse 2 "--target metal: must be cpu or cuda" "$spec" --target metal $out
+refuse 2 "--numerics f32: the cuda target computes in bf16; add --target cpu" "$spec" --target cuda \
+    --numerics f32 $out
 refuse 2 "--numerics fp8: must be bf16 or f32" "$spec" --numerics fp8 $out
 refuse 2 "--logits none: must be last or all" "$spec" --logits none $out
 refuse 2 "--for speed: must be balanced, prefill or decode" "$spec" --for speed $out

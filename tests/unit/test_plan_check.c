@@ -132,6 +132,7 @@ static hi_request random_request(const hi_spec *s)
 {
     hi_request q = { .vram_bytes = -1, .ram_bytes = -1, .resident = -1 };
     q.numerics = one_in(2) ? NUM_F32 : NUM_BF16;
+    q.target = q.numerics == NUM_BF16 && one_in(3) ? TARGET_CUDA : TARGET_CPU;
     q.logits_all = one_in(3);
     q.goal = PICK(GOAL_BALANCED, GOAL_PREFILL, GOAL_DECODE);
     q.policy =

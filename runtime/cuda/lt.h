@@ -1,0 +1,34 @@
+/*
+** lt.h - matrix products of the cuda target, by cuBLASLt.
+**
+** Row classes. The bits of a row must not depend on how many rows a product has: each weight matrix
+** has one algorithm for passes of a prompt and one for decoded tokens, chosen once, when the program
+** starts, for the most rows that the class can have, and used for every number of rows. Algorithms
+** that add up parts of k in parallel are left out, so that the order over k is that of a tile.
+*/
+#ifndef LT_H
+#define LT_H
+
+#include <cuda_runtime_api.h>
+#include "../device.h"
+
+typedef struct lt_plans lt_plans;
+
+/* What products work with: a stream, and scratch on the device. */
+typedef struct lt_place {
+    cudaStream_t stream;
+    void *scratch;
+    int64_t bytes;
+} lt_place;
+
+/* Algorithms for every product of the model. NULL with a message. */
+lt_plans *lt_plans_open(const hi_model *m, lt_place place, char *err, size_t n);
+void lt_plans_close(lt_plans *p);
+
+/* Queues a product. False with a message. */
+bool lt_multiply(lt_plans *p, const dev_product *product, char *err, size_t n);
+
+/* One line for each product: shape, class, algorithm. */
+void lt_plans_print(const lt_plans *p, void (*line)(void *arg, const char *text), void *arg);
+
+#endif

@@ -1,0 +1,69 @@
+# The cuda target on the emulated GPU: the same plans, kernels and host code, no GPU and no toolkit.
+#
+# Every placement gives the bits of the one where everything is resident, whatever order the
+# streams run in.
+include("${HI_HOME}/runtime/cuda/cuda.cmake")
+enable_language(CXX)
+
+set(CUDA_TOKENS 1060)
+set(CUDA_DECODED 60)
+set(CUDA_MODELS toy_gqa toy_mha needle toy_wide)
+set(CUDA_EVERY 4 7 10 14)            # of the models' placements; attention of toy_wide takes longest
+if(HI_SANITIZE)
+    set(CUDA_MODELS toy_gqa toy_mha)
+    set(CUDA_EVERY 9 9)
+endif()
+add_custom_command(OUTPUT ${out}/cuda_ids.txt
+    COMMAND head -n ${CUDA_TOKENS} ${out}/ids.txt > ${out}/cuda_ids.txt
+    DEPENDS ${out}/ids.txt VERBATIM)
+add_custom_target(cuda_ids ALL DEPENDS ${out}/cuda_ids.txt)
+
+# A program over a placement's objects, on the emulated GPU.
+function(hi_cuda_program name source placement shape)
+    if(NOT TARGET cuda_${shape})
+        hi_emulated_device(cuda_${shape} "${out}/shape_${shape}" HI_HARSH)
+        add_dependencies(cuda_${shape} shape_h_${shape})
+    endif()
+    add_executable(${name} ${source})
+    target_link_libraries(${name} PRIVATE ${placement}_plan runtime cuda_${shape} runtime)
+    set_target_properties(${name} PROPERTIES LINKER_LANGUAGE C)
+    hi_target_options(${name})
+endfunction()
+
+# A test: the program gives its model's reference.
+function(hi_cuda_same test program model mode seed)
+    add_test(NAME ${test} COMMAND ${SH} ${e2e}/same.sh $<TARGET_FILE:${program}> ${weights_${model}}
+        ${out}/cuda_ids.txt ${out}/cuda_${model}.bits decode=${CUDA_DECODED} ${ARGN})
+    set_tests_properties(${test} PROPERTIES FIXTURES_REQUIRED "cuda_${model};needle_folder"
+        ENVIRONMENT "CUDA_EMU_MODE=${mode};CUDA_EMU_SEED=${seed}")
+endfunction()
+
+# Every few of the placements that bits.cmake has built, in turns with streams that run late, lazily,
+# at random, at once.
+set(CUDA_MODES late lazy random eager)
+set(turn 0)
+foreach(model every IN ZIP_LISTS CUDA_MODELS CUDA_EVERY)
+    hi_cuda_program(cuda_dump_${model} dump.c bits_${model} ${model})
+    add_test(NAME cuda.${model}.reference COMMAND cuda_dump_${model} ${weights_${model}}
+        ${out}/cuda_ids.txt ${out}/cuda_${model}.bits decode=${CUDA_DECODED})
+    set_tests_properties(cuda.${model}.reference PROPERTIES FIXTURES_SETUP cuda_${model}
+        FIXTURES_REQUIRED needle_folder ENVIRONMENT CUDA_EMU_MODE=eager)
+    hi_cuda_same(cuda.${model}.rows_77 cuda_dump_${model} ${model} random 77 rows=77)
+
+    # Planned for the target: tokens are one graph each, recorded anew as the context grows.
+    hi_placement(cuda_graph_${model} ${spec_${model}} none --ctx 2304 --logits all --target cuda)
+    hi_cuda_program(cuda_dump_graph_${model} dump.c cuda_graph_${model} ${model})
+    hi_cuda_same(cuda.${model}.graph cuda_dump_graph_${model} ${model} random 1)
+
+    foreach(i IN LISTS placed_${model})
+        math(EXPR turn "${turn} + 1")
+        math(EXPR skip "${turn} % ${every}")
+        if(skip)
+            continue()
+        endif()
+        math(EXPR mode "${turn} / ${every} % 4")
+        list(GET CUDA_MODES ${mode} mode)
+        hi_cuda_program(cuda_dump_${model}_${i} dump.c bits_${model}_${i} ${model})
+        hi_cuda_same(cuda.${model}.${i}.${mode} cuda_dump_${model}_${i} ${model} ${mode} ${i})
+    endforeach()
+endforeach()

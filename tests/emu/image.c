@@ -1,0 +1,15 @@
+/*
+** image.c - what stands for the image of the kernels: a program that refers to it gets the kernels,
+** which the emulation finds by name.
+*/
+typedef void kernel(const void *args);
+
+#define K(name) extern kernel k_##name;
+#include "kernels.def"
+#undef K
+
+kernel *const hi_kernels_image[] = {
+#define K(name) k_##name,
+#include "kernels.def"
+#undef K
+};
