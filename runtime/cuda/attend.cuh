@@ -84,8 +84,7 @@ GPU_FN void attend_load_keys(unsigned char *tile, const unsigned char *src, bool
     GPU_UNROLL
     for (int i = 0; i < ATTEND_KEYS * ATTEND_CHUNKS / ATTEND_THREADS; i++) {
         int c = (int)threadIdx.x + i * ATTEND_THREADS, r = c / ATTEND_CHUNKS;
-        gpu_cp_async16(tile + attend_chunk(r, c % ATTEND_CHUNKS), all || r < keys ? src + c * 16 : src,
-                       all || r < keys);
+        gpu_cp_async16(tile + attend_chunk(r, c % ATTEND_CHUNKS), src + c * 16, all || r < keys);
     }
 }
 
@@ -212,6 +211,12 @@ GPU_FN void attend_softcap(float (*s)[ATTEND_COLS][4], float scale_log2)
 }
 #endif
 
+/* What exponents are relative to: 0 for a row that has seen no key yet. */
+GPU_FN float attend_base(float max)
+{
+    return max == -GPU_INF ? 0 : max;
+}
+
 /* One row's new maximum; -inf as long as it has seen no key. */
 GPU_FN float attend_max(const float (*s)[4], int h, float max, float scale)
 {
@@ -240,9 +245,9 @@ GPU_FN float attend_exp(float (*s)[4], int h, float max, float scale)
     return gpu_add(sum, gpu_shfl_xor(sum, 2));
 }
 
-/* Scores to probabilities, and maximum, sum and output of the rows to the new maximum. The output
-   is left alone where no maximum of the warp's has risen: the factors are 1. */
-GPU_FN void attend_softmax(float (*s)[ATTEND_COLS][4], attend_rows &r, float scale)
+/* The rows' maxima take in the scores; sums and output follow. Where no maximum of the warp's has
+   risen all factors are 1, and nothing is multiplied. */
+GPU_FN void attend_rise(const float (*s)[ATTEND_COLS][4], attend_rows &r, float scale)
 {
     float fix[ATTEND_TILES][2];
     bool risen = false;
@@ -251,11 +256,9 @@ GPU_FN void attend_softmax(float (*s)[ATTEND_COLS][4], attend_rows &r, float sca
         GPU_UNROLL
         for (int h = 0; h < 2; h++) {
             float max = attend_max(s[t], h, r.max[t][h], scale);
-            float from = max == -GPU_INF ? 0 : max;      /* has the row seen no key yet? */
-            fix[t][h] = gpu_exp2(r.max[t][h] - from);
+            fix[t][h] = gpu_exp2(r.max[t][h] - attend_base(max));
             risen |= max != r.max[t][h];
             r.max[t][h] = max;
-            r.sum[t][h] = gpu_fma(r.sum[t][h], fix[t][h], attend_exp(s[t], h, from, scale));
         }
     }
     if (!gpu_any(risen))
@@ -263,10 +266,26 @@ GPU_FN void attend_softmax(float (*s)[ATTEND_COLS][4], attend_rows &r, float sca
     GPU_UNROLL
     for (int t = 0; t < ATTEND_TILES; t++) {
         GPU_UNROLL
-        for (int n = 0; n < ATTEND_CHUNKS; n++) {
+        for (int i = 0; i < 4; i++) {
             GPU_UNROLL
-            for (int i = 0; i < 4; i++)
+            for (int n = 0; n < ATTEND_CHUNKS; n++)
                 r.o[t][n][i] = gpu_mul(r.o[t][n][i], fix[t][i / 2]);
+        }
+        r.sum[t][0] = gpu_mul(r.sum[t][0], fix[t][0]);
+        r.sum[t][1] = gpu_mul(r.sum[t][1], fix[t][1]);
+    }
+}
+
+/* Scores to probabilities, which the sums take in. */
+GPU_FN void attend_softmax(float (*s)[ATTEND_COLS][4], attend_rows &r, float scale)
+{
+    attend_rise(s, r, scale);
+    GPU_UNROLL
+    for (int t = 0; t < ATTEND_TILES; t++) {
+        GPU_UNROLL
+        for (int h = 0; h < 2; h++) {
+            float sum = attend_exp(s[t], h, attend_base(r.max[t][h]), scale);
+            r.sum[t][h] = gpu_add(r.sum[t][h], sum);
         }
     }
 }
@@ -316,7 +335,7 @@ GPU_FN void attend_run(const attend_args &a, const attend_place &p, int first, b
     const i64 seen = p.first_pos + (p.row0 + 16 * ATTEND_TILES - 1) / GQA - ATTN_WINDOW + 1;
     attend_rows r;
 
-    if (first < p.keys) {
+    if (!causal || first < p.keys) {
         attend_load_q(a, sq, p.row0 - warp * 16 * ATTEND_TILES, p.rows);
         attend_load_keys(sk, k, !causal, p.keys - first);
     }

@@ -14,21 +14,29 @@ foreach(root IN ITEMS "${HI_CUDA}" "$ENV{CUDA_HOME}" "$ENV{CUDA_PATH}" "${HI_HOM
     endif()
 endforeach()
 
-# The kernels of one shape as a fat binary, in an object file.
+# What the kernels of a shape are made of: kernels.cu, then what it includes.
+function(hi_cuda_parts list)
+    set(c "${HI_HOME}/runtime/cuda")
+    file(GLOB headers CONFIGURE_DEPENDS "${c}/*.cuh" "${c}/gpu*.h" "${c}/args.h" "${c}/geometry.h")
+    set(${list} "${c}/kernels.cu" ${headers} PARENT_SCOPE)
+endfunction()
+
+# The kernels of one shape as a fat binary, and their sources, in an object file.
 function(hi_cuda_kernels target folder)
     set(c "${HI_HOME}/runtime/cuda")
     set(image "${CMAKE_CURRENT_BINARY_DIR}/${target}.fatbin")
     foreach(arch IN LISTS HI_CUDA_ARCHS)
         list(APPEND code -gencode "arch=compute_${arch},code=sm_${arch}")
     endforeach()
-    file(GLOB parts "${c}/*.cuh" "${c}/gpu*.h" "${c}/args.h" "${c}/geometry.h")
+    hi_cuda_parts(parts)
     add_custom_command(OUTPUT ${image}
         COMMAND ${HI_NVCC} -std=c++17 -O3 ${code} -fatbin -Werror all-warnings
             -I${folder} -I${c} ${c}/kernels.cu -o ${image}
-        DEPENDS ${c}/kernels.cu ${folder}/shape.h ${parts}
+        DEPENDS ${parts} ${folder}/shape.h
         VERBATIM)
     add_custom_command(OUTPUT ${target}.S
-        COMMAND ${CMAKE_COMMAND} -DIMAGE=${image} -DOUT=${target}.S -P ${c}/image.cmake
+        COMMAND ${CMAKE_COMMAND} -DIMAGE=${image} -DOUT=${target}.S "-DARCHS=${HI_CUDA_ARCHS}"
+            "-DSOURCES=${parts};${folder}/shape.h" -P ${c}/image.cmake
         DEPENDS ${image} ${c}/image.cmake
         VERBATIM)
     set_source_files_properties(${CMAKE_CURRENT_BINARY_DIR}/${target}.S PROPERTIES
@@ -41,7 +49,7 @@ endfunction()
 function(hi_cuda_device_sources target folder)
     set(c "${HI_HOME}/runtime/cuda")
     target_sources(${target} PRIVATE ${c}/device.c ${c}/store.c ${c}/queue.c ${c}/load.c
-        ${c}/kernels.c ${c}/lt.c ${c}/graph.c ${c}/compute.c)
+        ${c}/kernels.c ${c}/nvrtc.c ${c}/cubin_cache.c ${c}/lt.c ${c}/graph.c ${c}/compute.c)
     target_include_directories(${target} PRIVATE "${folder}" "${HI_HOME}/runtime" "${c}")
     hi_target_options(${target} ${ARGN})
 endfunction()

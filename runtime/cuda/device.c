@@ -68,6 +68,8 @@ static bool open_gpu(hi_device *d)
     if (p.major < 8)
         return cuda_fail(d, "%s has compute capability %d.%d; 8.0 or newer is needed", p.name,
                          p.major, p.minor);
+    d->major = p.major;
+    d->minor = p.minor;
     snprintf(d->isa, sizeof d->isa, "sm_%d%d %.80s", p.major, p.minor, p.name);
     int host_pointers = 0;
     if (!CUDA(d, "asking for the GPU's properties",
@@ -143,7 +145,7 @@ static bool open_parts(hi_device *d, int *code)
     if (!store_open(d, code))
         return false;
     *code = 1;
-    if (!kernels_open(d))
+    if (!kernels_open(d, d->major, d->minor))
         return false;
     char why[ERROR_LEN] = "";
     const hi_buffer *work = &d->m->buf[HI_PREFILL][HI_B_WORK];

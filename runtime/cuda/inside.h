@@ -85,6 +85,7 @@ typedef struct hi_device {
     char isa[128];
     char note[ERROR_LEN];            /* what a user should know of how it was opened; "" */
     char error[ERROR_LEN];           /* the first failure; "" */
+    int major, minor;                /* compute capability */
     bool reads_host;                 /* kernels read pinned memory by the host's addresses */
     int memory_pitch;                /* bytes, of a copy in planes at most */
     cudaStream_t compute;
@@ -150,7 +151,8 @@ typedef struct launch_shape {        /* of a kernel */
 /* Dynamic shared memory of every kernel, bytes: compute.c, as the shape says. */
 extern const int kernel_shared[N_KERNELS];
 
-bool kernels_open(hi_device *d);
+/* For a device of that compute capability. */
+bool kernels_open(hi_device *d, int major, int minor);
 void kernels_close(hi_device *d);
 /* Launches on the compute stream. args: the kernel's one struct. */
 void kernel_launch(hi_device *d, kernel_id k, launch_shape s, const void *args);

@@ -8,6 +8,9 @@ typedef void kernel(const void *args);
 #include "kernels.def"
 #undef K
 
+const char hi_kernels_archs[] = "80";
+const char *const hi_kernels_sources[] = { "kernels.cu", "extern \"C\" __global__ void k(void) { }", 0 };
+
 kernel *const hi_kernels_image[] = {
 #define K(name) k_##name,
 #include "kernels.def"
