@@ -277,6 +277,7 @@ typedef struct hi_plan {
                                         KV head of the layer; multiples of the last band's tile
                                         (where !offload: ctx rounded up to KEY_SPLIT); decode's >= prefill's */
     int rows[N_PHASES];              /* rows of a pass at most: chunk, 1 */
+    int64_t piece;                   /* resident rows that decode attends to in one call at most */
     int logit_rows[N_PHASES];        /* 1, or rows where --logits all */
     int64_t arena_bytes;             /* end of the last buffer of the larger phase */
     int64_t reserve_bytes;           /* what a driver takes beside the arena: 0 on cpu */

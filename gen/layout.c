@@ -75,7 +75,7 @@ static int64_t kv_buffer_bytes(const hi_spec *s, const hi_plan *p, hi_buffer_id 
     case BUF_carry:
         return widest->group * state_bytes(s, rows);
     default: /* parts */
-        return widest->group * (widest->tile / KEY_SPLIT) * state_bytes(s, rows);
+        return widest->group * (p->piece / KEY_SPLIT) * state_bytes(s, rows);
     }
 }
 
@@ -158,8 +158,17 @@ static void lay_out_host(const hi_spec *s, hi_plan *p)
     }
 }
 
+/* A tile, or more of the context where the target wants more at once. */
+static int64_t piece_rows(const hi_plan *p)
+{
+    int64_t most = TARGET[p->req.target].piece, whole = round_up(p->ctx, KEY_SPLIT);
+    int64_t rows = most < whole ? most : whole;
+    return rows > p->band[0].tile ? rows : p->band[0].tile;
+}
+
 void layout_buffers(const hi_spec *s, hi_plan *p)
 {
+    p->piece = piece_rows(p);
     lay_out_device(s, p);
     lay_out_host(s, p);
 }

@@ -11,7 +11,8 @@
 
 enum {
     PAGE = 4096,         /* host buffers begin at multiples of it */
-    CUDA_WORK = 8 << 20  /* runtime/cuda/lt.c may take so much */
+    CUDA_WORK = 8 << 20, /* runtime/cuda/lt.c may take so much */
+    CUDA_PIECE = 32768   /* rows that fill a GPU in decode */
 };
 
 /* Where a buffer lives; the names are those of buffers.def. */
@@ -108,6 +109,15 @@ static int64_t widest_group(const hi_plan *p)
     return n;
 }
 
+/* Rows of one call of attention in decode. */
+static int64_t count_piece(const hi_plan *p)
+{
+    int64_t rows = p->req.target == TARGET_CUDA ? CUDA_PIECE : 0;
+    if (rows > up_to(p->ctx, KEY_SPLIT))
+        rows = up_to(p->ctx, KEY_SPLIT);
+    return rows > p->band[0].tile ? rows : p->band[0].tile;
+}
+
 /* Rows of hidden states in 'x': in prefill none where 'hidden' holds them, or two halves. */
 static int64_t count_x(const hi_plan *p, hi_phase phase)
 {
@@ -159,7 +169,7 @@ static int64_t count(const hi_spec *s, const hi_plan *p, hi_phase phase, hi_buff
     case BUF_carry:
         return mul(widest_group(p), state);
     case BUF_parts:
-        return mul(tiled / KEY_SPLIT, state);
+        return mul(mul(p->band[0].group, count_piece(p) / KEY_SPLIT), state);
     case BUF_logits:
         return mul(p->logit_rows[phase], s->vocab * (int64_t)4);
     case N_BUFFERS:
@@ -236,6 +246,7 @@ static int check_arena(const hi_spec *s, const hi_plan *p, hi_error *e)
     }
     if (want_within("arena_bytes", p->arena_bytes, end, add(end, BUF_GAP + BUF_ALIGN - 1), e) ||
         want_multiple("arena_bytes", p->arena_bytes, BUF_ALIGN, e) ||
+        want("piece", p->piece, count_piece(p), e) ||
         want_within("reserve_bytes", p->reserve_bytes, 0, INT64_MAX, e))
         return -1;
     if (p->req.vram_bytes < 0)

@@ -15,6 +15,7 @@ const hi_target TARGET[N_TARGETS] = {
     [TARGET_CUDA] = {
         .name = "cuda",
         .work_bytes = 8 << 20,
+        .piece = 32768,              /* 128 splits of 8 heads: blocks enough for any GPU */
         .head_dim_step = 16,         /* mma.sync takes 16 columns */
         .most_head_dim = 256,        /* registers */
         .width_step = 8,             /* rows of 16-byte chunks */

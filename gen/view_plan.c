@@ -174,6 +174,7 @@ static void set_numbers(lua_State *L, const hi_spec *s, const hi_plan *p)
         { "ctx", p->ctx },
         { "split", KEY_SPLIT },
         { "slots", p->slots },
+        { "piece", p->piece },
         { "rows_prefill", p->rows[PREFILL] },
         { "rows_decode", p->rows[DECODE] },
         { "panel", p->panel },

@@ -44,16 +44,16 @@ void open_heads(hi_run *r, int layer, int head, int n)
         dev_open_heads(r->in->dev, (float *)run_buffer(r, HI_B_CARRY), n, active_rows(r));
 }
 
-/* In pieces of a tile: there is room for the parts of one. */
+/* In decode in pieces: there is room for the parts of one. */
 void attend_resident(hi_run *r, int layer, int head, int n, int64_t rows)
 {
     const struct hi_state *s = r->in;
-    int64_t tile = s->m->band[r->band].tile;
+    int64_t piece = s->phase == HI_DECODE ? s->m->piece : rows;
     int64_t end = min64(rows, s->m->offload ? r->complete : s->pass.pos + s->pass.n);
 
     for (int64_t pos = 0; pos < end && run_ok(r);) {
         kv_rows at = resident_rows(r, layer, pos);
-        int64_t next = min64(pos + tile, min64(at.end, end));
+        int64_t next = min64(pos + piece, min64(at.end, end));
         at.k += head * 2 * at.plane;
         attend_rows(r, head, n, at, pos, next);
         pos = next;

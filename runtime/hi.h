@@ -98,6 +98,7 @@ typedef struct hi_model {
     bool logits_all;
     int64_t split;                   /* tokens */
     int slots;                       /* of the KV ring */
+    int64_t piece;                   /* resident rows that decode attends to at once at most */
     int rows[HI_PHASES];             /* rows of a pass at most */
     int panel, panels;               /* layers of a panel; prefill runs each panel over all chunks */
     bool hidden_on_host;             /* between panels; else, with several panels, in HI_B_HIDDEN */

@@ -65,7 +65,7 @@ GPU_FN int attend_move(int at, int rows, int chunks)
 
 /* ---- copies to shared memory ---- */
 
-GPU_FN void attend_load_q(const attend_args &a, unsigned char *sq, int row0, int rows)
+GPU_FN void attend_load_q(const attend_args &a, gpu_shared sq, int row0, int rows)
 {
     const bf16 *q = (const bf16 *)a.q + (i64)blockIdx.y * GQA * HEAD_DIM;
     GPU_UNROLL
@@ -79,7 +79,7 @@ GPU_FN void attend_load_q(const attend_args &a, unsigned char *sq, int row0, int
 }
 
 /* ATTEND_KEYS rows; those from 'keys' on, if not all, are zeros and are not read. */
-GPU_FN void attend_load_keys(unsigned char *tile, const unsigned char *src, bool all, int keys)
+GPU_FN void attend_load_keys(gpu_shared tile, const unsigned char *src, bool all, int keys)
 {
     GPU_UNROLL
     for (int i = 0; i < ATTEND_KEYS * ATTEND_CHUNKS / ATTEND_THREADS; i++) {
@@ -141,8 +141,8 @@ GPU_FN void attend_close(const attend_args &a, const attend_rows &r, const atten
 /* ---- one block of keys ---- */
 
 /* s = Q K^T of the warp's rows. Q is read again for every block: registers are dearer. */
-GPU_FN void attend_scores(float (*s)[ATTEND_COLS][4], const unsigned char *sq,
-                          const unsigned char *sk, int warp, int lane)
+GPU_FN void attend_scores(float (*s)[ATTEND_COLS][4], gpu_shared sq, gpu_shared sk,
+                          int warp, int lane)
 {
     const int q_at = attend_chunk(warp * 16 * ATTEND_TILES + lane % 16, lane / 16);
     const int k_at = attend_chunk(lane % 8 + lane / 16 * 8, lane / 8 % 2);
@@ -292,7 +292,7 @@ GPU_FN void attend_softmax(float (*s)[ATTEND_COLS][4], attend_rows &r, float sca
 
 /* o += P V; the accumulators of two tiles of scores are one operand tile of P. */
 GPU_FN void attend_values(attend_rows &r, const float (*s)[ATTEND_COLS][4],
-                          const unsigned char *sv, int lane)
+                          gpu_shared sv, int lane)
 {
     const int v_at = attend_chunk(lane % 16, lane / 16);
     GPU_UNROLL
@@ -321,12 +321,25 @@ GPU_FN void attend_values(attend_rows &r, const float (*s)[ATTEND_COLS][4],
 
 /* ---- the kernels ---- */
 
+/* Asked once more at the end: to keep it all the while would take registers. */
+GPU_FN attend_place attend_here(const attend_args &a, int tile)
+{
+    const int thread = gpu_thread();
+    attend_place p;
+    p.row0 = tile * ATTEND_ROWS + thread / 32 * 16 * ATTEND_TILES;
+    p.rows = a.rows * GQA;
+    p.lane = thread % 32;
+    p.first_pos = (a.pos ? *a.pos : a.pos0) - a.key0;
+    p.keys = (int)a.n_keys;
+    return p;
+}
+
 /* Keys [first, p.keys), if any; first is a multiple of ATTEND_KEYS. */
-GPU_FN void attend_run(const attend_args &a, const attend_place &p, int first, bool causal)
+GPU_FN void attend_run(const attend_args &a, int tile, const attend_place &p, int first, bool causal)
 {
     GPU_DYN_SMEM(smem);
-    unsigned char *sq = smem, *sk = sq + ATTEND_ROWS * HEAD_DIM * 2;
-    unsigned char *sv = sk + ATTEND_KEYS * HEAD_DIM * 2;
+    gpu_shared sq = gpu_shared_at(smem), sk = sq + ATTEND_ROWS * HEAD_DIM * 2;
+    gpu_shared sv = sk + ATTEND_KEYS * HEAD_DIM * 2;
     const int warp = (int)threadIdx.x / 32;
     const unsigned char *k = a.k + blockIdx.y * a.head_pitch + (i64)first * HEAD_DIM * 2;
     /* keys before clear and from seen on are visible to every row of the warp */
@@ -362,24 +375,14 @@ GPU_FN void attend_run(const attend_args &a, const attend_place &p, int first, b
         attend_softmax(s, r, ATTN_SOFTCAP ? 1 : a.scale_log2);
         attend_values(r, s, sv, p.lane);
     }
-    attend_close(a, r, p);
-}
-
-GPU_FN attend_place attend_here(const attend_args &a, int tile)
-{
-    attend_place p;
-    p.row0 = tile * ATTEND_ROWS + (int)threadIdx.x / 32 * 16 * ATTEND_TILES;
-    p.rows = a.rows * GQA;
-    p.lane = (int)threadIdx.x % 32;
-    p.first_pos = (a.pos ? *a.pos : a.pos0) - a.key0;
-    p.keys = (int)a.n_keys;
-    return p;
+    attend_close(a, r, attend_here(a, tile));
 }
 
 /* Every row sees every key, and n_keys is a multiple of ATTEND_KEYS. */
 GPU_KERNEL(k_attend_full, attend_args, ATTEND_THREADS, ATTEND_BLOCKS)
 {
-    attend_run(a, attend_here(a, (int)blockIdx.x), 0, false);
+    const int tile = (int)blockIdx.x;
+    attend_run(a, tile, attend_here(a, tile), 0, false);
 }
 
 /* The last rows see the most keys and come first: short blocks of threads fill the end. */
@@ -395,7 +398,7 @@ GPU_KERNEL(k_attend_causal, attend_args, ATTEND_THREADS, ATTEND_BLOCKS)
     if (ATTN_WINDOW && from > 0)
         first = from < p.keys ? (int)(from / ATTEND_KEYS * ATTEND_KEYS) : p.keys;
     if (first < p.keys || a.fresh)   /* else the state stays as it is */
-        attend_run(a, p, first, true);
+        attend_run(a, tile, p, first, true);
 }
 
 #endif

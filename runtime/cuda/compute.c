@@ -8,13 +8,18 @@
 #include <math.h>
 #include "args.h"
 #include "geometry.h"
+#include "tensor_map.h"
 
 const int kernel_shared[N_KERNELS] = {
     [K_rmsnorm] = NORM_SMEM,
     [K_attend_full] = ATTEND_SMEM,
     [K_attend_causal] = ATTEND_SMEM,
     [K_attend_part] = PART_SMEM,
+    [K_attend_full_sm90] = ATTEND_SM90_SMEM,
+    [K_attend_causal_sm90] = ATTEND_SM90_SMEM,
 };
+
+const bool kernels_hopper = ATTEND_SM90;
 
 static int64_t blocks(int64_t n, int64_t size)
 {
@@ -140,13 +145,32 @@ void dev_open_heads(hi_device *d, float *carry, int n, int rows)
 }
 
 /* Is every key there for every row, in whole blocks? Then no block needs a mask. */
-static bool all_visible(const dev_attention *a)
+static bool all_visible(const attend_args *a, int block)
 {
-    return ATTN_WINDOW == 0 && a->n_keys % ATTEND_KEYS == 0 && a->key0 + a->n_keys <= a->pos0 + 1;
+    return ATTN_WINDOW == 0 && a->n_keys % block == 0 && a->key0 + a->n_keys <= a->pos0 + 1;
 }
 
-static void attend_rows(hi_device *d, const attend_args *a, bool full)
+/* Hopper's copy engine fetches k and v by maps of where they are now. */
+static void attend_hopper(hi_device *d, const attend_args *a)
 {
+    attend_sm90_args x = { .attend = *a };
+    launch_shape s = { blocks((int64_t)a->rows * GQA, ATTEND_SM90_ROWS), a->n, 1,
+                       ATTEND_SM90_THREADS };
+    bool full = all_visible(a, ATTEND_SM90_KEYS);
+
+    if (tensor_map_heads(&x.k, a->k, a->n, a->head_pitch, a->n_keys, HEAD_DIM,
+                         ATTEND_SM90_KEYS) != 0 ||
+        tensor_map_heads(&x.v, a->k + a->v_offset, a->n, a->head_pitch, a->n_keys, HEAD_DIM,
+                         ATTEND_SM90_KEYS) != 0) {
+        cuda_fail(d, "the driver makes no tensor map of %lld keys", a->n_keys);
+        return;
+    }
+    kernel_launch(d, full ? K_attend_full_sm90 : K_attend_causal_sm90, s, &x);
+}
+
+static void attend_rows(hi_device *d, const attend_args *a)
+{
+    bool full = all_visible(a, ATTEND_KEYS);
     launch_shape s = { blocks((int64_t)a->rows * GQA, ATTEND_ROWS), a->n, 1, ATTEND_THREADS };
     kernel_launch(d, full ? K_attend_full : K_attend_causal, s, a);
 }
@@ -188,8 +212,10 @@ void dev_attend(hi_device *d, const dev_attention *p)
     d->fresh = false;
     if (a.pos != NULL && a.key0 == d->graph.first)
         a.n_keys = d->graph.end - a.key0;        /* most of them are yet to come */
-    if (p->parts == NULL)
-        attend_rows(d, &a, all_visible(p));
+    if (p->parts == NULL && d->hopper)
+        attend_hopper(d, &a);
+    else if (p->parts == NULL)
+        attend_rows(d, &a);
     else
         attend_parts(d, &a, p->parts);
 }

@@ -49,7 +49,7 @@ endfunction()
 function(hi_cuda_device_sources target folder)
     set(c "${HI_HOME}/runtime/cuda")
     target_sources(${target} PRIVATE ${c}/device.c ${c}/store.c ${c}/queue.c ${c}/load.c
-        ${c}/kernels.c ${c}/nvrtc.c ${c}/cubin_cache.c ${c}/lt.c ${c}/graph.c ${c}/compute.c)
+        ${c}/kernels.c ${c}/tensor_map.c ${c}/nvrtc.c ${c}/cubin_cache.c ${c}/lt.c ${c}/graph.c ${c}/compute.c)
     target_include_directories(${target} PRIVATE "${folder}" "${HI_HOME}/runtime" "${c}")
     hi_target_options(${target} ${ARGN})
 endfunction()

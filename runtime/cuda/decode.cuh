@@ -39,7 +39,8 @@ struct part_warp {
     int first;                       /* key of the warp */
     int chunks;                      /* from there to the last key that a row of the block sees */
     int low[2], high[2];             /* this lane's two rows see keys [low, high) */
-    unsigned char *ring;
+    unsigned char *left;             /* what it leaves behind: in its ring, when that is read */
+    gpu_shared ring;
     int lane;
 };
 
@@ -49,7 +50,7 @@ GPU_FN void part_fetch(const part_warp &w, int u)
 {
     if (u < 2 * PART_STEPS) {
         const unsigned char *src = u < PART_STEPS ? w.k : w.v;
-        unsigned char *slot = w.ring + u % PART_UNITS * PART_UNIT * SMEM_ROW;
+        gpu_shared slot = w.ring + u % PART_UNITS * PART_UNIT * SMEM_ROW;
         const int begin = u % PART_STEPS * PART_UNIT * PART_CHUNKS;
         GPU_UNROLL
         for (int i = 0; i < PART_UNIT * PART_CHUNKS / 32; i++) {
@@ -62,7 +63,7 @@ GPU_FN void part_fetch(const part_warp &w, int u)
 }
 
 /* Until unit u, the oldest under way, has landed for every lane. */
-GPU_FN const unsigned char *part_await(const part_warp &w, int u)
+GPU_FN gpu_shared part_await(const part_warp &w, int u)
 {
     gpu_cp_wait<PART_UNITS - 1>();
     gpu_syncwarp();
@@ -78,7 +79,7 @@ GPU_FN void part_release(const part_warp &w, int u)
 
 /* Scores of the warp's keys: s[i] are those of keys 8 i .. 8 i + 7. Queries of a long head would
    take too many registers: they are read anew for every unit. */
-GPU_FN void part_scores(const part_warp &w, const unsigned char *q, float (*s)[4])
+GPU_FN void part_scores(const part_warp &w, gpu_shared q, float (*s)[4])
 {
     u32 qf[HEAD_DIM / 16][4];
     const int key = (w.lane & 7) + (w.lane >> 4) * 8, half = w.lane >> 3 & 1;
@@ -88,7 +89,7 @@ GPU_FN void part_scores(const part_warp &w, const unsigned char *q, float (*s)[4
         gpu_ldmatrix_x4(qf[i], q + i * 32);
     GPU_UNROLL
     for (int u = 0; u < PART_STEPS; u++) {
-        const unsigned char *slot = part_await(w, u) + key * SMEM_ROW + half * 16;
+        gpu_shared slot = part_await(w, u) + key * SMEM_ROW + half * 16;
         GPU_UNROLL
         for (int j = 0; j < 4; j++)
             s[2 * u][j] = s[2 * u + 1][j] = 0;
@@ -156,7 +157,7 @@ GPU_FN void part_output(const part_warp &w, const u32 (*p)[4], float (*o)[4])
         o[i][0] = o[i][1] = o[i][2] = o[i][3] = 0;
     GPU_UNROLL
     for (int u = 0; u < PART_STEPS; u++) {
-        const unsigned char *slot = part_await(w, PART_STEPS + u);
+        gpu_shared slot = part_await(w, PART_STEPS + u);
         slot += (w.lane & 15) * SMEM_ROW + (w.lane >> 4) * 16;
         GPU_UNROLL
         for (int i = 0; i < HEAD_DIM / 16; i++) {
@@ -174,7 +175,7 @@ GPU_FN void part_leave(const part_warp &w, const float (*o)[4], const float *max
 {
     GPU_UNROLL
     for (int r = 0; r < 2; r++) {
-        float *row = (float *)w.ring + ((w.lane >> 2) + 8 * r) * PART_LEFT;
+        float *row = (float *)w.left + ((w.lane >> 2) + 8 * r) * PART_LEFT;
         GPU_UNROLL
         for (int i = 0; i < HEAD_DIM / 8; i++)
             *(f32x2 *)(row + 8 * i + (w.lane & 3) * 2) = { o[i][2 * r], o[i][2 * r + 1] };
@@ -241,14 +242,15 @@ GPU_KERNEL(k_attend_part, attend_args, PART_THREADS, PART_BLOCKS)
     w.lane = tid & 31;
     w.first = tid / 32 * PART_KEYS;
     w.chunks = (keys - w.first) * PART_CHUNKS - w.lane;
-    w.ring = smem + PART_ROWS * SMEM_ROW + tid / 32 * PART_RING;
+    w.left = smem + PART_ROWS * SMEM_ROW + tid / 32 * PART_RING;
+    w.ring = gpu_shared_at(w.left);
     w.k = a.k + kv_head * a.head_pitch + ((i64)split * KEY_SPLIT + w.first) * (HEAD_DIM * 2);
     w.k += w.lane * 16;
     w.v = w.k + a.v_offset;
     for (int i = tid; i < PART_ROWS * PART_CHUNKS; i += PART_THREADS) {
         int r = i / PART_CHUNKS, at = row0 + r;
         i64 from = at / GQA * a.q_stride + (kv_head * GQA + at % GQA) * HEAD_DIM;
-        gpu_cp_async16(smem + r * SMEM_ROW + i % PART_CHUNKS * 16,
+        gpu_cp_async16(gpu_shared_at(smem) + r * SMEM_ROW + i % PART_CHUNKS * 16,
                        (const bf16 *)a.q + (r < rows ? from + i % PART_CHUNKS * 8 : 0), r < rows);
     }
     gpu_cp_commit();
@@ -266,7 +268,7 @@ GPU_KERNEL(k_attend_part, attend_args, PART_THREADS, PART_BLOCKS)
 
     float s[PART_KEYS / 8][4], o[HEAD_DIM / 8][4], max[2], sum[2];
     u32 p[PART_STEPS][4];
-    part_scores(w, smem, s);
+    part_scores(w, gpu_shared_at(smem), s);
     part_softmax(w, s, 0, a.scale_log2, &max[0], &sum[0]);
     part_softmax(w, s, 1, a.scale_log2, &max[1], &sum[1]);
     part_round(s, p);

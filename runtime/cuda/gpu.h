@@ -41,7 +41,16 @@ struct alignas(16) f32x4 {
         name(const __grid_constant__ args_type a)
 #define GPU_DYN_SMEM(name) unsigned char *const name = gpu_smem
 
-extern __shared__ __align__(1024) unsigned char gpu_smem[];  /* a block's, one name for all kernels */
+/* A block's shared memory: one name for all kernels. */
+extern __shared__ __align__(1024) unsigned char gpu_smem[];
+
+/* threadIdx.x, read now: not kept in a register from where it was read before. */
+GPU_FN int gpu_thread(void)
+{
+    int x;
+    asm volatile("mov.u32 %0, %%tid.x;" : "=r"(x));
+    return x;
+}
 
 GPU_FN void gpu_sync(void)
 {
@@ -172,16 +181,23 @@ GPU_FN u32x4 gpu_load16_once(const void *p)
     return v;
 }
 
-GPU_FN u32 gpu_smem_address(const void *p)
+/* A place in shared memory: half the registers of a pointer. */
+typedef u32 gpu_shared;
+
+GPU_FN gpu_shared gpu_shared_at(const void *p)
 {
     return (u32)__cvta_generic_to_shared(p);
 }
 
-/* 16 bytes of global memory to shared; ok == 0 writes zeros and does not read src. */
-GPU_FN void gpu_cp_async16(void *dst, const void *src, bool ok)
+GPU_FN u32 gpu_smem_address(const void *p)
 {
-    asm volatile("cp.async.cg.shared.global.L2::128B [%0], [%1], 16, %2;" ::"r"(
-                     gpu_smem_address(dst)),
+    return gpu_shared_at(p);
+}
+
+/* 16 bytes of global memory to shared; ok == 0 writes zeros and does not read src. */
+GPU_FN void gpu_cp_async16(gpu_shared dst, const void *src, bool ok)
+{
+    asm volatile("cp.async.cg.shared.global.L2::128B [%0], [%1], 16, %2;" ::"r"(dst),
                  "l"(__cvta_generic_to_global(src)), "r"(ok ? 16 : 0)
                  : "memory");
 }
@@ -198,20 +214,20 @@ template <int N> GPU_FN void gpu_cp_wait(void)
 }
 
 /* Four 8 x 8 matrices of bf16; lane l brings the address of row l % 8 of matrix l / 8. */
-GPU_FN void gpu_ldmatrix_x4(u32 *r, const void *p)
+GPU_FN void gpu_ldmatrix_x4(u32 *r, gpu_shared p)
 {
     asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
                  : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
-                 : "r"(gpu_smem_address(p))
+                 : "r"(p)
                  : "memory");
 }
 
 /* Each matrix transposed. */
-GPU_FN void gpu_ldmatrix_x4_t(u32 *r, const void *p)
+GPU_FN void gpu_ldmatrix_x4_t(u32 *r, gpu_shared p)
 {
     asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
                  : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
-                 : "r"(gpu_smem_address(p))
+                 : "r"(p)
                  : "memory");
 }
 

@@ -24,16 +24,16 @@ static void forget(hi_device *d)
     d->graph.ready = NULL;
 }
 
-/* Rows from the last tile's first to where the graph must be recorded anew. */
+/* Rows from the last piece's first to where the graph must be recorded anew. */
 static void set_reach(hi_device *d, int64_t pos)
 {
     token_graph *g = &d->graph;
-    int64_t tile = d->m->band[0].tile, rows = pos + 1;
+    int64_t piece = d->m->piece, rows = pos + 1;
 
-    g->first = pos / tile * tile;
+    g->first = pos / piece * piece;
     g->end = (rows + REACH - 1) / REACH * REACH;
-    if (g->end > g->first + tile)
-        g->end = g->first + tile;
+    if (g->end > g->first + piece)
+        g->end = g->first + piece;
 }
 
 static void launch(hi_device *d)

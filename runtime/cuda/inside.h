@@ -75,7 +75,9 @@ typedef struct token_graph {
 
 typedef enum {
 #define K(name) K_##name,
+#define H(name) K_##name,
 #include "kernels.def"
+#undef H
 #undef K
     N_KERNELS
 } kernel_id;
@@ -86,6 +88,7 @@ typedef struct hi_device {
     char note[ERROR_LEN];            /* what a user should know of how it was opened; "" */
     char error[ERROR_LEN];           /* the first failure; "" */
     int major, minor;                /* compute capability */
+    bool hopper;                     /* prefill attention is Hopper's: wgmma and its copy engine */
     bool reads_host;                 /* kernels read pinned memory by the host's addresses */
     int memory_pitch;                /* bytes, of a copy in planes at most */
     cudaStream_t compute;
@@ -148,8 +151,9 @@ typedef struct launch_shape {        /* of a kernel */
     int y, z, threads;
 } launch_shape;
 
-/* Dynamic shared memory of every kernel, bytes: compute.c, as the shape says. */
+/* Of the shape, by compute.c: dynamic shared memory of every kernel, bytes; are there Hopper's? */
 extern const int kernel_shared[N_KERNELS];
+extern const bool kernels_hopper;
 
 /* For a device of that compute capability. */
 bool kernels_open(hi_device *d, int major, int minor);

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "cubin_cache.h"
+#include "tensor_map.h"
 
 enum { MOST_SOURCES = 32 };
 
@@ -19,18 +20,29 @@ extern const char *const hi_kernels_sources[];              /* name, text, .., N
 
 static const char *const NAMES[N_KERNELS] = {
 #define K(name) "k_" #name,
+#define H(name) "k_" #name,
 #include "kernels.def"
+#undef H
 #undef K
 };
 
-/* Code for 8.0 runs on 8.6, not on 9.0; that with an 'a' runs nowhere else. */
-static bool has_code_for(int major, int minor)
+static const bool HOPPERS[N_KERNELS] = {
+#define K(name) false,
+#define H(name) true,
+#include "kernels.def"
+#undef H
+#undef K
+};
+
+/* Code for 8.0 runs on 8.6, not on 9.0; that with an 'a' runs nowhere else, and alone has what is
+   special there. */
+static bool has_code_for(int major, int minor, bool special)
 {
     for (const char *a = hi_kernels_archs; *a != '\0';) {
         char *end;
         long arch = strtol(a, &end, 10);
         bool exact = *end == 'a';
-        if (arch / 10 == major && (exact ? arch % 10 == minor : arch % 10 <= minor))
+        if (arch / 10 == major && (exact || !special) && (exact ? arch % 10 == minor : arch % 10 <= minor))
             return true;
         for (a = end; *a != '\0' && (*a < '0' || *a > '9');)
             a++;
@@ -65,17 +77,22 @@ static bool compile(hi_device *d, int major, int minor, cubin *out)
     return rc == 0 || cuda_fail(d, "%s", why);
 }
 
+static bool open_kernel(hi_device *d, int k)
+{
+    return CUDA(d, NAMES[k], cudaLibraryGetKernel(&d->kernel[k], d->library, NAMES[k])) &&
+           CUDA(d, NAMES[k],
+                cudaFuncSetAttribute((const void *)d->kernel[k],
+                                     cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                     kernel_shared[k]));
+}
+
 static bool load(hi_device *d, const void *code)
 {
     if (!CUDA(d, "loading the kernels",
               cudaLibraryLoadData(&d->library, code, NULL, NULL, 0, NULL, NULL, 0)))
         return false;
     for (int k = 0; k < N_KERNELS; k++)
-        if (!CUDA(d, NAMES[k], cudaLibraryGetKernel(&d->kernel[k], d->library, NAMES[k])) ||
-            !CUDA(d, NAMES[k],
-                  cudaFuncSetAttribute((const void *)d->kernel[k],
-                                       cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                       kernel_shared[k])))
+        if ((d->hopper || !HOPPERS[k]) && !open_kernel(d, k))
             return false;
     return true;
 }
@@ -83,8 +100,12 @@ static bool load(hi_device *d, const void *code)
 bool kernels_open(hi_device *d, int major, int minor)
 {
     cubin made = { 0 };
+    bool carried = has_code_for(major, minor, false), hopper = major == 9 && minor == 0;
 
-    if (has_code_for(major, minor))
+    d->hopper = kernels_hopper && hopper && (!carried || has_code_for(major, minor, true));
+    if (d->hopper && tensor_map_load() != 0)
+        return cuda_fail(d, "the driver makes no tensor maps: install one of series 580 or newer");
+    if (carried)
         return load(d, hi_kernels_image);
     bool ok = compile(d, major, minor, &made) && load(d, made.data);
     cubin_free(&made);

@@ -108,6 +108,7 @@ const hi_model hi_the_model = {
     .logits_all = $(plan.logits_all),
     .split = $(plan.split),
     .slots = $(plan.slots),
+    .piece = $(plan.piece),
     .rows = { $(plan.rows_prefill), $(plan.rows_decode) },
     .panel = $(plan.panel),
     .panels = $(plan.panels),

@@ -2,8 +2,6 @@
 #
 # Every placement gives the bits of the one where everything is resident, whatever order the
 # streams run in.
-include("${HI_HOME}/runtime/cuda/cuda.cmake")
-enable_language(CXX)
 
 set(CUDA_TOKENS 1060)
 set(CUDA_DECODED 60)
@@ -67,3 +65,23 @@ foreach(model every IN ZIP_LISTS CUDA_MODELS CUDA_EVERY)
         hi_cuda_same(cuda.${model}.${i}.${mode} cuda_dump_${model}_${i} ${model} ${mode} ${i})
     endforeach()
 endforeach()
+
+# On Hopper prefill attention is another kernel, with bits of its own; heads of 64 have it.
+if(NOT HI_SANITIZE)
+    set(hopper ${out}/cuda_hopper.bits)
+    add_test(NAME cuda.hopper.reference COMMAND cuda_dump_needle ${weights_needle} ${out}/cuda_ids.txt
+        ${hopper} decode=${CUDA_DECODED})
+    set_tests_properties(cuda.hopper.reference PROPERTIES FIXTURES_SETUP cuda_hopper
+        FIXTURES_REQUIRED needle_folder ENVIRONMENT "CUDA_EMU_CC=9.0;CUDA_EMU_MODE=eager")
+    foreach(program cuda_dump_needle_10 cuda_dump_needle_20 cuda_dump_graph_needle)
+        add_test(NAME cuda.hopper.${program} COMMAND ${SH} ${e2e}/same.sh $<TARGET_FILE:${program}>
+            ${weights_needle} ${out}/cuda_ids.txt ${hopper} decode=${CUDA_DECODED})
+        set_tests_properties(cuda.hopper.${program} PROPERTIES
+            FIXTURES_REQUIRED "cuda_hopper;needle_folder" ENVIRONMENT "CUDA_EMU_CC=9.0")
+    endforeach()
+endif()
+
+# A GPU that the program carries no code for.
+add_test(NAME cuda.nvrtc COMMAND ${SH} ${e2e}/cuda_nvrtc.sh $<TARGET_FILE:cuda_dump_toy_gqa>
+    ${weights_toy_gqa} ${out}/cuda_ids.txt ${out}/cuda_toy_gqa.bits decode=${CUDA_DECODED})
+set_tests_properties(cuda.nvrtc PROPERTIES FIXTURES_REQUIRED cuda_toy_gqa SKIP_RETURN_CODE 77)

@@ -542,6 +542,11 @@ void emu_wait(const char *file, int line)
     give_way(t);
 }
 
+void emu_yield(void)
+{
+    switch_to(emu_self, &M->host);
+}
+
 void emu_wake(void)
 {
     for (unsigned i = 0; i < M->n_warps; i++) {

@@ -109,6 +109,9 @@ void emu_warp_call(void (*call)(emu_thread *lanes), const char *file, int line);
 void emu_wait(const char *file, int line);
 void emu_wake(void);
 
+/* Other warps may run first. */
+void emu_yield(void);
+
 /* Reports, and abandons the block. */
 __attribute__((noreturn, format(printf, 1, 2))) void emu_fail(const char *format, ...);
 

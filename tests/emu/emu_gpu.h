@@ -39,6 +39,11 @@
 
 enum { EMU_ALL_LANES = -1 };
 
+GPU_FN int gpu_thread(void)
+{
+    return (int)threadIdx.x;
+}
+
 GPU_FN void gpu_sync(EMU_SITE)
 {
     emu_barrier(file, line);
@@ -171,7 +176,14 @@ GPU_FN u32x4 gpu_load16_once(const void *p, EMU_SITE)
     return gpu_load16(p, file, line);
 }
 
-GPU_FN void gpu_cp_async16(void *dst, const void *src, bool ok, EMU_SITE)
+typedef unsigned char *gpu_shared;
+
+GPU_FN gpu_shared gpu_shared_at(unsigned char *p)
+{
+    return p;
+}
+
+GPU_FN void gpu_cp_async16(gpu_shared dst, const void *src, bool ok, EMU_SITE)
 {
     emu_cp_async(dst, src, 16, ok ? 16 : 0, file, line);
 }

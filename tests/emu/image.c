@@ -5,14 +5,16 @@
 typedef void kernel(const void *args);
 
 #define K(name) extern kernel k_##name;
+#define H(name) /* found by name, where the shape has it */
 #include "kernels.def"
 #undef K
 
-const char hi_kernels_archs[] = "80";
+const char hi_kernels_archs[] = "80 90a";
 const char *const hi_kernels_sources[] = { "kernels.cu", "extern \"C\" __global__ void k(void) { }", 0 };
 
 kernel *const hi_kernels_image[] = {
 #define K(name) k_##name,
 #include "kernels.def"
+#undef H
 #undef K
 };

@@ -33,9 +33,10 @@ struct CUkern_st {
 typedef struct launch {
     void (*fn)(const void *);
     emu_dim3 grid, block;
-    size_t smem;
+    size_t smem, args_bytes;
 } launch;
 
+enum { MOST_ARGS = 4096 };           /* bytes: what a GPU takes at most */
 enum { ARGS_AT = (sizeof(launch) + 15) / 16 * 16 };
 
 static cudaLibrary_t libraries;
@@ -119,6 +120,8 @@ static cudaError_t find_kernel(cudaKernel_t *kernel, cudaLibrary_t l, const char
         return cudaErrorSymbolNotFound;
     snprintf(size_name, sizeof size_name, "%s_args_bytes", name);
     const unsigned long *bytes = dlsym(RTLD_DEFAULT, size_name);
+    if (bytes != NULL && *bytes > MOST_ARGS)
+        return emu_complain(cudaErrorInvalidValue, "%s: more than %d bytes of arguments", name, MOST_ARGS);
     if (bytes == NULL)
         return emu_complain(cudaErrorSymbolNotFound, "%s: %s is not exported", name, size_name);
     cudaKernel_t k = calloc(1, sizeof *k);
@@ -188,6 +191,7 @@ cudaError_t cudaFuncGetAttributes(struct cudaFuncAttributes *attr, const void *f
 static void run_launch(const void *args)
 {
     const launch *l = args;
+    _Alignas(128) unsigned char own[MOST_ARGS];  /* as aligned as a GPU's */
     cudaError_t code = cudaErrorIllegalAddress;
 
     if (emu_fails("launch", &code)) {
@@ -195,7 +199,8 @@ static void run_launch(const void *args)
         return;
     }
     emu_count.launches++;
-    if (emu_launch(l->grid, l->block, l->smem, l->fn, (const unsigned char *)args + ARGS_AT) != 0) {
+    memcpy(own, (const unsigned char *)args + ARGS_AT, l->args_bytes);
+    if (emu_launch(l->grid, l->block, l->smem, l->fn, own) != 0) {
         emu_break(cudaErrorLaunchFailure);
         emu_complain(cudaErrorLaunchFailure, "%s", emu_error());
     }
@@ -242,6 +247,6 @@ cudaError_t cudaLaunchKernel(const void *func, dim3 grid, dim3 block, void **arg
     e = check_shape(k, grid, block, smem);
     if (e != cudaSuccess)
         return emu_leave(e);
-    launch l = { k->fn, { grid.x, grid.y, grid.z }, { block.x, block.y, block.z }, smem };
+    launch l = { k->fn, { grid.x, grid.y, grid.z }, { block.x, block.y, block.z }, smem, k->args_bytes };
     return emu_leave(stream_submit(s, launch_work(k, l, args[0])));
 }

@@ -261,6 +261,7 @@ const hi_model hi_the_model = {
     .logits_all = false,
     .split = 256,
     .slots = 3,
+    .piece = 256,
     .rows = { 256, 1 },
     .panel = 2,
     .panels = 3,

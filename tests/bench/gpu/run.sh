@@ -1,0 +1,73 @@
+#!/bin/sh
+# run.sh [SECONDS [PART..]]: the measurements of this folder, made by tests/gpu/pack.sh, for at most so
+# many seconds (530). Tables come last; every line measured is in $OUT/bench/lines.json (scratch/bench
+# without OUT), with the logs. Parts, in this order if none is named:
+#
+#   kernels  limits of the device; prefill attention, decode attention, kernels over rows
+#   link     copies between host and device
+#   models   Llama-3-8B's shape to 100K tokens: all on the device, and within 24G
+#   sdpa     prefill attention by PyTorch, where it is
+#   peers    schedules of an offloaded cache by PyTorch, where it is
+#   long     400K tokens: all on the device, and within 24G
+#   library  the offloaded cache of transformers, where it is (only if named)
+#
+# Status 77 where there is no GPU.
+set -u
+cd "$(dirname "$0")/.." || exit 1
+seconds=${1:-530}
+[ $# -gt 0 ] && shift
+[ $# -gt 0 ] || set -- kernels link models sdpa peers long
+end=$(($(date +%s) + seconds))
+out=${OUT:-scratch}/bench
+rm -rf "$out"
+mkdir -p "$out"
+lines=$out/lines.json
+: >"$lines"
+LD_LIBRARY_PATH=$PWD/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+for file in "${CUDA_HOME:-/usr/local/cuda}/lib64" /usr/lib/x86_64-linux-gnu \
+    "$(find /usr /opt /root /home -name libcublasLt.so.13 2>/dev/null | sed -n '1s/\/[^/]*$//p')"; do
+    [ -e "$file/libcublasLt.so.13" ] && LD_LIBRARY_PATH=$LD_LIBRARY_PATH:$file && break
+done
+export LD_LIBRARY_PATH
+bin/gpu_present >"$out/device" 2>&1 || { cat "$out/device"; exit 77; }
+cat "$out/device"
+
+left() { echo $((end - $(date +%s))); }
+
+# run NAME MOST COMMAND..: for MOST seconds or what is left; its lines are kept, its log is NAME.log.
+run() {
+    name=$1 most=$2
+    shift 2
+    time=$(left)
+    [ "$time" -gt "$most" ] && time=$most
+    [ "$time" -gt 3 ] || { echo "$name: no time left"; return; }
+    from=$(date +%s)
+    BENCH_SECONDS=$time timeout -k 5 "$time" "$@" >"$out/$name.json" 2>"$out/$name.log"
+    status=$?
+    cat "$out/$name.json" >>"$lines"
+    printf '%s: %d s%s\n' "$name" $(($(date +%s) - from)) "$(
+        [ $status -eq 0 ] || printf ', status %d: %s' $status "$(tail -n 1 "$out/$name.log" | cut -c 1-200)")"
+}
+
+for part; do
+    case $part in
+    kernels)
+        run kernels_d128 90 bin/bench_kernels_d128
+        run kernels_d64 60 bin/bench_kernels_d64 attend decode rows
+        ;;
+    link) run link 90 bin/bench_link ;;
+    models)
+        run resident 150 bin/bench_model_resident resident 16 1024 4096 16384 65536 102400
+        run 24g 180 bin/bench_model_24g 24G 8 1024 4096 16384 65536 102400
+        ;;
+    long)
+        run resident_long 330 bin/bench_model_resident resident 8 409600
+        run 24g_long 330 bin/bench_model_24g_long 24G 4 409600
+        ;;
+    sdpa) run sdpa 60 python3 bench/peers.py sdpa 50 ;;
+    peers) run peers 200 python3 bench/peers.py schedules 170 ;;
+    library) run library 200 python3 bench/peers.py library 170 ;;
+    *) echo "$part: no such part" && exit 2 ;;
+    esac
+done
+awk -f bench/table.awk "$lines"

@@ -1,0 +1,269 @@
+/*
+** test_attend.c - prefill attention: against double, cut in every way, properties.
+**
+** Rows are compared bit for bit wherever a row must not notice: other tokens, calls, which of the
+** two kernels, a position that is read on the device, NaN behind the last key. No launch of the
+** emulation may have a bank conflict.
+*/
+#include <stdlib.h>
+#include <string.h>
+
+#include "dev.h"
+#include "scene.h"
+
+enum { TWO = KV_HEADS < 2 ? KV_HEADS : 2 };
+
+static void attend(const char *kernel, const attend_args *a)
+{
+    unsigned tiles = (unsigned)(a->rows * GQA + ATTEND_ROWS - 1) / ATTEND_ROWS;
+    dev_launch(kernel, tiles, (unsigned)a->n, 1, ATTEND_THREADS, ATTEND_SMEM, a, sizeof *a);
+    assert_true(dev_conflicts() == 0);
+}
+
+static void run(const char *kernel, const data *d)
+{
+    attend_args a = call_of(d);
+    attend(kernel, &a);
+    fetch(d);
+}
+
+/* ---- against double ---- */
+
+/* Tokens at the end of the keys, in the middle, before and behind them; keys about a block and a
+   split; rows about a tile of 16 and about the rows of a block of threads. */
+static const scene CAUSAL[] = {
+    { TWO, 1, 0, 0, 1 },         { 1, 3, 0, 0, 3 },
+    { TWO, 33, 0, 0, 33 },       { 1, 32, 0, 0, 32 },
+    { 1, 128 / GQA, 31, 0, 159 }, { 1, 128 / GQA + 1, 250, 0, 251 + 128 / GQA },
+    { 1, 3, 254, 0, 257 },       { TWO, 5, 251, 0, 256 },
+    { 1, 20, 246, 256, 10 },     { 1, 150 / GQA + 1, 256, 256, 151 },
+    { 1, 7, 1000, 512, 90 },     { 1, 9, 540, 512, 20 },
+    { KV_HEADS, 2, 62, 0, 64 },  { 1, 1, 65, 0, 66 },
+};
+
+/* Every key is seen, also through a window. */
+static const scene FULL[] = {
+    { TWO, 3, 64, 0, 64 },
+    { 1, ATTN_WINDOW ? 30 : 130 / GQA + 1, ATTN_WINDOW ? 575 : 5000, 512, 64 },
+    { 1, 16 / GQA + 1, ATTN_WINDOW ? 63 : 400, 0, ATTN_WINDOW ? 64 : 384 },
+};
+
+enum { N_CAUSAL = sizeof CAUSAL / sizeof CAUSAL[0], N_FULL = sizeof FULL / sizeof FULL[0] };
+
+static void test_causal(void **unused)
+{
+    (void)unused;
+    for (int i = 0; i < N_CAUSAL; i++) {
+        data d = make_data(CAUSAL[i], 2);
+        run("k_attend_causal", &d);
+        check_rows(&d);
+        free_data(&d);
+    }
+}
+
+/* ... and the causal kernel gives the same bits. */
+static void test_full(void **unused)
+{
+    (void)unused;
+    for (int i = 0; i < N_FULL; i++) {
+        data d = make_data(FULL[i], 2);
+        run("k_attend_full", &d);
+        check_rows(&d);
+        state full = keep(&d);
+        run("k_attend_causal", &d);
+        check_same(&d, &full);
+        drop(&full);
+        free_data(&d);
+    }
+}
+
+/* Scores of some +-600: one key holds nearly all. */
+static void test_saturated(void **unused)
+{
+    (void)unused;
+    data d = make_data((scene){ 1, 40, 260, 0, 300 }, 1000 / sqrtf(HEAD_DIM));
+    run("k_attend_causal", &d);
+    check_rows(&d);
+    free_data(&d);
+}
+
+/* ---- the same bits ---- */
+
+/* Calls of 'step' keys each; by the full kernel where all rows see all of them. */
+static void run_cut(const data *d, i64 step, int full)
+{
+    for (i64 key = 0; key < d->s.n_keys; key += step) {
+        attend_args a = call_of(d);
+        i64 left = d->s.n_keys - key;
+        a.k += key * HEAD_DIM * 2;
+        a.key0 += key;
+        a.n_keys = left < step ? left : step;
+        a.fresh = key == 0;
+        int all = !ATTN_WINDOW && a.key0 + a.n_keys <= a.pos0 + 1 && a.n_keys % ATTEND_KEYS == 0;
+        attend(full && all ? "k_attend_full" : "k_attend_causal", &a);
+    }
+    fetch(d);
+}
+
+static void test_cut(void **unused)
+{
+    (void)unused;
+    data d = make_data((scene){ TWO, 128 / GQA + 3, 560, 0, 700 }, 4);
+    run("k_attend_causal", &d);
+    check_rows(&d);
+    state whole = keep(&d);
+    for (int full = 0; full < 2; full++) {
+        for (i64 step = KEY_SPLIT; step < 4 * KEY_SPLIT; step += KEY_SPLIT) {
+            run_cut(&d, step, full);
+            check_same(&d, &whole);
+        }
+    }
+    drop(&whole);
+    free_data(&d);
+}
+
+/* Tokens [t, t + tokens) in a launch of their own. */
+static void run_part(const data *d, int t, int tokens)
+{
+    attend_args a = call_of(d);
+    float *o = dev_new((size_t)tokens * GQA * HEAD_DIM * sizeof *o);
+    float *ml = dev_new((size_t)tokens * GQA * 2 * sizeof *ml);
+    a.q = (const uint16_t *)a.q + (i64)t * STRIDE;
+    a.pos0 += t;
+    a.n = 1;
+    a.rows = tokens;
+    a.o = o;
+    a.ml = ml;
+    attend("k_attend_causal", &a);
+    dev_get(d->o + (i64)t * GQA * HEAD_DIM, o, (size_t)tokens * GQA * HEAD_DIM * sizeof *o);
+    dev_get(d->ml + (i64)t * GQA * 2, ml, (size_t)tokens * GQA * 2 * sizeof *ml);
+    dev_free(o);
+    dev_free(ml);
+}
+
+static void test_alone(void **unused)
+{
+    static const int PART[] = { 1, 2, 17, 1, 40, 3 };
+    (void)unused;
+    data d = make_data((scene){ 1, 64, 50, 0, 114 }, 4);
+    run("k_attend_causal", &d);
+    state together = keep(&d);
+    for (int i = 0, t = 0; i < 6; t += PART[i++])
+        run_part(&d, t, PART[i]);
+    check_same(&d, &together);
+    drop(&together);
+    free_data(&d);
+}
+
+/* The position in a word on the device; keys behind the last position may be anything then. */
+static void test_pos(void **unused)
+{
+    (void)unused;
+    const i64 spare = 37;
+    data d = make_data((scene){ TWO, 6, 70, 0, 76 + spare }, 2);
+    for (int h = 0; h < d.s.n; h++) {
+        memset(key_of(&d, h, 76), 0xff, (size_t)spare * HEAD_DIM * 2);
+        memset(value_of(&d, h, 76), 0xff, (size_t)spare * HEAD_DIM * 2);
+    }
+    upload(&d);
+    run("k_attend_causal", &d);
+    check_rows(&d);
+    state plain = keep(&d);
+    attend_args a = call_of(&d);
+    i64 *pos = dev_new(sizeof *pos);
+    dev_put(pos, &a.pos0, sizeof *pos);
+    a.pos = pos;
+    a.pos0 = -1000000;
+    attend("k_attend_causal", &a);
+    fetch(&d);
+    check_same(&d, &plain);
+    dev_free(pos);
+    drop(&plain);
+    free_data(&d);
+}
+
+/* Keys that no row sees: an empty state if it is fresh, else the state as it was. */
+static void test_unseen(void **unused)
+{
+    (void)unused;
+    data d = make_data((scene){ TWO, 128 / GQA + 2, 256, 256, 300 }, 2);
+    run("k_attend_causal", &d);
+    state before = keep(&d);
+    attend_args a = call_of(&d);
+    a.key0 = 2048;
+    a.fresh = 0;
+    attend("k_attend_causal", &a);
+    fetch(&d);
+    check_same(&d, &before);
+    a.fresh = 1;
+    attend("k_attend_causal", &a);
+    fetch(&d);
+    d.s.key0 = 2048;
+    check_rows(&d);
+    drop(&before);
+    free_data(&d);
+}
+
+/* ---- properties ---- */
+
+static void set_values(const data *d, const uint16_t *v)
+{
+    for (int h = 0; h < d->s.n; h++)
+        memcpy(value_of(d, h, 0), v + h * d->s.n_keys * HEAD_DIM,
+               (size_t)d->s.n_keys * HEAD_DIM * 2);
+    upload(d);
+}
+
+/* v = 1 gives 1: what the probabilities lose to rounding is all that differs. */
+static void test_ones(void **unused)
+{
+    (void)unused;
+    data d = make_data((scene){ 1, 40, 60, 0, 100 }, 2);
+    for (i64 i = 0; i < d.s.n_keys * HEAD_DIM; i++)
+        value_of(&d, 0, 0)[i] = to_bf16(1);
+    upload(&d);
+    run("k_attend_causal", &d);
+    for (i64 i = 0; i < d.rows * HEAD_DIM; i++)
+        check_near(d.o[i] / d.ml[i / HEAD_DIM * 2 + 1], 1, 0x1p-8);
+    free_data(&d);
+}
+
+/* The output of a sum of values is the sum of their outputs; sums in steps of 1/8 are exact. */
+static void test_linear(void **unused)
+{
+    (void)unused;
+    data d = make_data((scene){ 1, 33, 57, 0, 90 }, 2);
+    i64 n = d.s.n_keys * HEAD_DIM;
+    uint16_t *v[3] = { alloc((size_t)n * 2), alloc((size_t)n * 2), alloc((size_t)n * 2) };
+    state out[3];
+    for (i64 i = 0; i < n; i++) {
+        float x = roundf(uniform() * 8) / 8, y = roundf(uniform() * 8) / 8;
+        v[0][i] = to_bf16(x);
+        v[1][i] = to_bf16(y);
+        v[2][i] = to_bf16(x + y);
+    }
+    for (int i = 0; i < 3; i++) {
+        set_values(&d, v[i]);
+        run("k_attend_causal", &d);
+        out[i] = keep(&d);
+        free(v[i]);
+    }
+    for (i64 i = 0; i < d.rows * HEAD_DIM; i++)
+        check_near(out[2].o[i], (double)out[0].o[i] + out[1].o[i],
+                   0x1p-17 * out[2].ml[i / HEAD_DIM * 2 + 1]);
+    for (int i = 0; i < 3; i++)
+        drop(&out[i]);
+    free_data(&d);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_causal), cmocka_unit_test(test_full),
+        cmocka_unit_test(test_saturated), cmocka_unit_test(test_cut),
+        cmocka_unit_test(test_alone), cmocka_unit_test(test_pos),
+        cmocka_unit_test(test_unseen), cmocka_unit_test(test_ones),
+        cmocka_unit_test(test_linear),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
