@@ -66,6 +66,20 @@ foreach(model every IN ZIP_LISTS CUDA_MODELS CUDA_EVERY)
     endforeach()
 endforeach()
 
+# The reference that we did not write.
+foreach(model toy_gqa toy_mha toy_llama3)
+    foreach(budget none min)
+        set(placement golden_${model}_bf16_${budget})
+        set(round "")
+        if(model STREQUAL "toy_mha")
+            set(round round)
+        endif()
+        hi_cuda_program(cuda_test_${placement} golden_test.c ${placement} ${model})
+        add_test(NAME cuda.golden.${model}.${budget}
+            COMMAND cuda_test_${placement} ${golden_folders}/${model} ${round})
+    endforeach()
+endforeach()
+
 # On Hopper prefill attention is another kernel, with bits of its own; heads of 64 have it.
 if(NOT HI_SANITIZE)
     set(hopper ${out}/cuda_hopper.bits)
