@@ -99,3 +99,8 @@ endif()
 add_test(NAME cuda.nvrtc COMMAND ${SH} ${e2e}/cuda_nvrtc.sh $<TARGET_FILE:cuda_dump_toy_gqa>
     ${weights_toy_gqa} ${out}/cuda_ids.txt ${out}/cuda_toy_gqa.bits decode=${CUDA_DECODED})
 set_tests_properties(cuda.nvrtc PROPERTIES FIXTURES_REQUIRED cuda_toy_gqa SKIP_RETURN_CODE 77)
+
+# The real thing, as far as a machine without a GPU goes.
+add_test(NAME cuda.build COMMAND ${SH} ${e2e}/cuda_build.sh $<TARGET_FILE:hi-gen> "${HI_HOME}"
+    ${spec_needle} "${HI_NVCC}")
+set_tests_properties(cuda.build PROPERTIES SKIP_RETURN_CODE 77)

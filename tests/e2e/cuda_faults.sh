@@ -1,11 +1,11 @@
 #!/bin/sh
 # cuda_faults.sh make LIST NAME FROM TO: a source file with the fault of that name of cuda_faults.txt.
 # cuda_faults.sh small FROM TO: inside.h with so few slots that all are used again soon.
-# cuda_faults.sh same|catch PROGRAM WEIGHTS REFERENCE RUNS..: the program's chat is the reference's in
+# cuda_faults.sh same|catch PROGRAM WEIGHTS REFERENCE PINNED RUNS..: the program's chat is the reference's in
 # every run; in some run it is not, or the program is refused, or does not end.
 #
 # A run is a mode of the emulated streams, with a seed behind ':'; before it p where nothing of the
-# store can be pinned, h where about half can.
+# store can be pinned, h where some of it can. PINNED: bytes that the program pins beside the store.
 set -eu
 what=$1
 shift
@@ -37,8 +37,8 @@ run() {
     *:*) seed=${mode#*:} mode=${mode%:*} ;;
     esac
     case $1 in
-    p*) export CUDA_EMU_PINNED=33800000 ;;
-    h*) export CUDA_EMU_PINNED=33950000 ;;
+    p*) export CUDA_EMU_PINNED=$pinned ;;
+    h*) export CUDA_EMU_PINNED=$((pinned + 200000)) ;;
     *) unset CUDA_EMU_PINNED ;;
     esac
     CUDA_EMU_PAGEABLE=0 CUDA_EMU_MODE=$mode CUDA_EMU_SEED=$seed timeout 60 "$program" chat "$weights" "$out" \
@@ -50,13 +50,13 @@ make)
     make_fault "$@"
     ;;
 small)
-    sed 's/^    EVENTS = 1024,/    EVENTS = 8,/;s/BOUNCE_BYTES = 8 << 20,/BOUNCE_BYTES = 4 << 10,/;s/PIECES = 64,/PIECES = 4,/' \
+    sed 's/^    EVENTS = 1024,/    EVENTS = 2,/;s/BOUNCE_BYTES = 8 << 20,/BOUNCE_BYTES = 4 << 10,/;s/PIECES = 64,/PIECES = 4,/' \
         "$1" >"$2"
     [ "$(diff "$1" "$2" | grep -c '^>')" -eq 3 ]
     ;;
 same | catch)
-    program=$1 weights=$2 reference=$3
-    shift 3
+    program=$1 weights=$2 reference=$3 pinned=$4
+    shift 4
     out=$(mktemp)
     trap 'rm -f "$out" "$out.err"' EXIT
     for r; do

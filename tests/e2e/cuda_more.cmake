@@ -3,9 +3,10 @@
 # Its tests run a few chunks of a small model under the emulated streams that run late, lazily, at
 # random; nothing that is pageable may reach an asynchronous copy.
 
-# A ring of tiles; layers, hidden states and the embedding that come from the host; a graph; neither.
+# A ring of tiles, and one that never fills; layers, hidden states and the embedding that come from the host; a graph; neither.
 set(CUDA_SHORT --ctx 1024 --logits all --chunk 128)
 hi_placement(cuda_ring ${spec_toy_gqa} none ${CUDA_SHORT} --target cuda --resident 1 --group 1 --tile 256 --slots 3)
+hi_placement(cuda_wide ${spec_toy_gqa} none ${CUDA_SHORT} --target cuda --resident 1 --group 1 --tile 256 --slots 64)
 hi_placement(cuda_panels ${spec_toy_gqa} none ${CUDA_SHORT} --target cuda --weights 0 --weight-slots 2 --panel 1
     --hidden host --embed host)
 hi_placement(cuda_graph ${spec_toy_gqa} none ${CUDA_SHORT} --target cuda)
@@ -50,8 +51,13 @@ hi_cuda_test_program(cuda_test_plain plain)
 add_test(NAME cuda.chat.reference COMMAND cuda_test_plain chat random:1 ${out}/cuda_chat.txt)
 set_tests_properties(cuda.chat.reference PROPERTIES FIXTURES_SETUP cuda_chat ENVIRONMENT CUDA_EMU_MODE=eager)
 
-function(hi_cuda_chat name what program)
-    add_test(NAME ${name} COMMAND ${SH} ${faults} ${what} $<TARGET_FILE:${program}> random:1 ${out}/cuda_chat.txt ${ARGN})
+# Bytes that programs pin beside the store: bounce buffers, token ids, scores, a position.
+math(EXPR CUDA_PINNED_usual "4 * (8 << 20) + 1024 * 4 + 128 * 320 * 4 + 8")
+math(EXPR CUDA_PINNED_small "4 * (4 << 10) + 1024 * 4 + 128 * 320 * 4 + 8")
+
+function(hi_cuda_chat name what program size)
+    add_test(NAME ${name} COMMAND ${SH} ${faults} ${what} $<TARGET_FILE:${program}> random:1 ${out}/cuda_chat.txt
+        ${CUDA_PINNED_${size}} ${ARGN})
     set_tests_properties(${name} PROPERTIES FIXTURES_REQUIRED cuda_chat TIMEOUT 300)
 endfunction()
 
@@ -82,11 +88,11 @@ foreach(part IN LISTS CUDA_INSIDE)
 endforeach()
 
 foreach(plan IN LISTS CUDA_PLANS)
-    hi_cuda_chat(cuda.chat.${plan} same cuda_test_${plan} late plazy hrandom:3)
+    hi_cuda_chat(cuda.chat.${plan} same cuda_test_${plan} usual late plazy hrandom:3)
 endforeach()
 foreach(plan ring panels)
     hi_cuda_test_program(cuda_test_small_${plan} ${plan} ${small_objects})
-    hi_cuda_chat(cuda.chat.small_${plan} same cuda_test_small_${plan} late plazy hrandom:3)
+    hi_cuda_chat(cuda.chat.small_${plan} same cuda_test_small_${plan} small late plazy hrandom:3)
 endforeach()
 
 # A line of cuda_faults.txt.
@@ -97,7 +103,9 @@ function(hi_cuda_fault name file plan runs fields)
         COMMAND ${CMAKE_COMMAND} -E make_directory ${out}/cuda_faults
         COMMAND ${SH} ${faults} make ${e2e}/cuda_faults.txt ${name} ${HI_HOME}/runtime/${file} ${source}
         DEPENDS ${faults} ${e2e}/cuda_faults.txt ${HI_HOME}/runtime/${file} VERBATIM)
+    set(size usual)
     if(plan MATCHES "^small_(.*)")
+        set(size small)
         set(plan ${CMAKE_MATCH_1})
         set(small_${target} ${small})
         get_filename_component(part ${file} NAME_WE)
@@ -107,7 +115,7 @@ function(hi_cuda_fault name file plan runs fields)
     hi_cuda_object(${target} ${source})
     target_compile_options(${target} PRIVATE -Wno-unused)
     hi_cuda_test_program(${target}_test ${plan} $<TARGET_OBJECTS:${target}> ${others})
-    hi_cuda_chat(cuda.faults.${name} catch ${target}_test ${runs})
+    hi_cuda_chat(cuda.faults.${name} catch ${target}_test ${size} ${runs})
     if(fields GREATER 4)
         set_tests_properties(cuda.faults.${name} PROPERTIES LABELS "long")
     endif()
