@@ -66,6 +66,10 @@ void dev_begin(hi_device *d, const int32_t *ids, int64_t n);
 /* Waits until all that was begun is done. */
 void dev_finish(hi_device *d);
 
+/* A pass of a prompt has been issued: waits until those before it are done, so that progress is
+   what it says, and a cancel soon heard. */
+void dev_pace(hi_device *d);
+
 /* The token at 'pos' begins. True: it is under way, as a repetition of one before, and no step of it
    must be issued. False: they must, and then dev_token_issued. */
 bool dev_token(hi_device *d, int64_t pos);

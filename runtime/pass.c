@@ -68,6 +68,7 @@ void end_pass(hi_run *r)
     s->pass.first = 0;
     if (over)
         dev_poison(s->dev, hidden_states(r), (int64_t)p->n * s->m->hidden * s->m->elt);
+    dev_pace(s->dev);
     if (s->watch == NULL)
         return;
     hi_pass pass = { .first = p->pos,

@@ -378,6 +378,11 @@ void dev_finish(hi_device *d)
     (void)d;
 }
 
+void dev_pace(hi_device *d)
+{
+    (void)d;
+}
+
 bool dev_token(hi_device *d, int64_t pos)
 {
     (void)d, (void)pos;

@@ -87,6 +87,10 @@ static bool open_streams(hi_device *d)
               cudaStreamCreateWithFlags(&d->compute, cudaStreamNonBlocking)) ||
         !CUDA(d, "making an event", cudaEventCreateWithFlags(&d->mark, cudaEventDisableTiming)))
         return false;
+    for (int i = 0; i < 2; i++)
+        if (!CUDA(d, "making an event",
+                  cudaEventCreateWithFlags(&d->paced[i], cudaEventDisableTiming)))
+            return false;
     for (int i = 0; i < EVENTS; i++)
         if (!CUDA(d, "making an event", cudaEventCreate(&d->wait_begin[i])) ||
             !CUDA(d, "making an event", cudaEventCreate(&d->wait_end[i])))
@@ -215,6 +219,9 @@ void dev_close(hi_device *d)
     }
     if (d->mark != NULL)
         (void)cudaEventDestroy(d->mark);
+    for (int i = 0; i < 2; i++)
+        if (d->paced[i] != NULL)
+            (void)cudaEventDestroy(d->paced[i]);
     if (d->compute != NULL)
         (void)cudaStreamDestroy(d->compute);
     free(d);
@@ -268,6 +275,14 @@ void dev_begin(hi_device *d, const int32_t *ids, int64_t n)
 void dev_finish(hi_device *d)
 {
     CUDA(d, "computing", cudaStreamSynchronize(d->compute));
+}
+
+void dev_pace(hi_device *d)
+{
+    uint64_t n = d->passes++;
+
+    CUDA(d, "marking a pass", cudaEventRecord(d->paced[n % 2], d->compute));
+    CUDA(d, "computing", cudaEventSynchronize(d->paced[(n + 1) % 2]));
 }
 
 const float *dev_scores(hi_device *d, const float *p, int64_t n)

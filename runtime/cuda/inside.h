@@ -106,6 +106,8 @@ typedef struct hi_device {
     cudaEvent_t wait_begin[EVENTS], wait_end[EVENTS];    /* around compute's waits */
     uint64_t waits, waits_reaped;
     double stall_s;
+    cudaEvent_t paced[2];            /* behind the last pass issued, and behind the one before */
+    uint64_t passes;
 
     cudaLibrary_t library;
     cudaKernel_t kernel[N_KERNELS];

@@ -104,3 +104,8 @@ set_tests_properties(cuda.nvrtc PROPERTIES FIXTURES_REQUIRED cuda_toy_gqa SKIP_R
 add_test(NAME cuda.build COMMAND ${SH} ${e2e}/cuda_build.sh $<TARGET_FILE:hi-gen> "${HI_HOME}"
     ${spec_needle} "${HI_NVCC}")
 set_tests_properties(cuda.build PROPERTIES SKIP_RETURN_CODE 77)
+
+# The program's own check of itself.
+hi_cuda_program(cuda_main_toy_gqa "${HI_HOME}/runtime/main.c" bits_toy_gqa_4 toy_gqa)
+add_test(NAME cuda.selftest COMMAND cuda_main_toy_gqa selftest)
+set_tests_properties(cuda.selftest PROPERTIES PASS_REGULAR_EXPRESSION "selftest: passed")
