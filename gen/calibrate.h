@@ -8,13 +8,14 @@
 #include "gen.h"
 
 /*
-** The whole command: "calibrate [--seconds N]", the file to standard output, progress to
-** standard error.
+** The whole command: "calibrate [--target T] [--seconds N]", the file to standard output, progress
+** to standard error.
 **
 ** argc, argv  from the word 'calibrate' on
+** home        hi-gen's folder
 ** Returns the exit code: 0, 1 with a message on standard error, or 2 where usage is wrong.
 */
-int calibrate_command(int argc, char **argv);
+int calibrate_command(int argc, char **argv, const char *home);
 
 /*
 ** Measures the cpu target and writes the file that machine_load reads.
@@ -26,5 +27,12 @@ int calibrate_command(int argc, char **argv);
 ** be written.
 */
 int calibrate_run(FILE *out, double seconds, int64_t most_bytes, FILE *log, hi_error *e);
+
+/*
+** Measures the cuda target: the GPU by 'program', which calibrate/cuda makes, the host as above.
+** Fails for the program's reasons, too.
+*/
+int calibrate_cuda(FILE *out, const char *program, double seconds, int64_t most_bytes, FILE *log,
+                   hi_error *e);
 
 #endif

@@ -13,7 +13,7 @@
 
 const char COMMAND_HELP[] =
     "usage: hi-gen SPEC [--vram SIZE] [options]\n"
-    "       hi-gen calibrate [--seconds N] > MACHINE.lua\n"
+    "       hi-gen calibrate [--target T] [--seconds N] > MACHINE.lua\n"
     "\n"
     "Reads a model spec, plans every byte and every transfer within the budget, and emits the\n"
     "sources of one executable for that model. 'calibrate' measures this machine for --machine.\n"

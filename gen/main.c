@@ -170,7 +170,7 @@ int main(int argc, char **argv)
     hi_error e = { "" };
 
     if (argc > 1 && strcmp(argv[1], "calibrate") == 0)
-        return calibrate_command(argc - 1, argv + 1);
+        return calibrate_command(argc - 1, argv + 1, home());
     if (command_parse(argc, argv, &c, &e) != 0)
         return failed(&e, EXIT_USAGE);
     if (c.help || c.version) {

@@ -100,6 +100,18 @@ typedef struct activate_args {
     int gelu;                        /* tanh form; else SiLU */
 } activate_args;
 
+/* y (rows, n) from x (rows, k) and w (n, k), columns [from, to): as dev_product says, but for one
+   rounding where y is added to. k is a multiple of 8. */
+typedef struct product_args {
+    void *y;
+    const void *x, *w, *bias;        /* rows of x and w begin at multiples of 16 bytes */
+    i64 x_stride;
+    int rows, n, k, from, to;
+    int mode;
+} product_args;
+
+enum { PRODUCT_STORE, PRODUCT_ADD, PRODUCT_F32 };    /* ORDER MODES: device.h */
+
 /* A matrix stack as the copy engine sees it: filled by tensor_map.c, opaque to all else. */
 typedef struct tensor_map {
     alignas(128) unsigned char opaque[128];

@@ -8,6 +8,7 @@ set(HI_CUDA_ARCHS "80;86;89;90a;100;120" CACHE STRING "CUDA architectures, witho
 
 foreach(root IN ITEMS "${HI_CUDA}" "$ENV{CUDA_HOME}" "$ENV{CUDA_PATH}" "${HI_HOME}/build/cuda" /usr/local/cuda)
     if(NOT HI_NVCC AND root AND EXISTS "${root}/bin/nvcc" AND EXISTS "${root}/include/cuda_runtime_api.h")
+        set(HI_CUDA_ROOT "${root}")
         set(HI_NVCC "${root}/bin/nvcc")
         set(HI_CUDA_INCLUDE "${root}/include")
         find_library(HI_CUDART cudart_static PATHS "${root}/lib64" "${root}/lib" NO_DEFAULT_PATH)
@@ -51,7 +52,7 @@ function(hi_cuda_device_sources target folder)
     target_sources(${target} PRIVATE ${c}/device.c ${c}/store.c ${c}/queue.c ${c}/load.c
         ${c}/kernels.c ${c}/tensor_map.c ${c}/nvrtc.c ${c}/cubin_cache.c ${c}/lt.c ${c}/graph.c ${c}/compute.c)
     target_include_directories(${target} PRIVATE "${folder}" "${HI_HOME}/runtime" "${c}")
-    hi_target_options(${target} ${ARGN})
+    hi_target_options(${target} HI_TOOLKIT="${HI_CUDA_ROOT}" ${ARGN})
 endfunction()
 
 function(hi_cuda_device_library target folder)

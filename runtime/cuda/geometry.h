@@ -81,7 +81,20 @@ enum {
     ACTIVATE_BLOCKS = (FFN / 8 + ACTIVATE_THREADS - 1) / ACTIVATE_THREADS,     /* of a row */
 
     CLOSE_THREADS = 128,
-    CLOSE_ROWS = 8                   /* of a block */
+    CLOSE_ROWS = 8,                  /* of a block */
+
+    /* products of a few rows: a block takes PRODUCT_COLS columns, few enough for 4096 of them to
+       fill a device. Its warps take pieces of k in turns; each has PRODUCT_DEPTH of its own, of 2
+       KB, on their way into registers. */
+    PRODUCT_ROWS = 16,
+    PRODUCT_TILES = 2,               /* of 8 columns */
+    PRODUCT_COLS = 8 * PRODUCT_TILES,
+    PRODUCT_WARPS = 8,               /* ORDER PRODUCT: the bits hang on it, and on the piece */
+    PRODUCT_THREADS = 32 * PRODUCT_WARPS,
+    PRODUCT_PIECE = 64,              /* elements: 128 bytes of each row */
+    PRODUCT_DEPTH = 4,
+    PRODUCT_BLOCKS = 2,              /* on a multiprocessor, what registers allow */
+    PRODUCT_SMEM = PRODUCT_WARPS * PRODUCT_ROWS * PRODUCT_COLS * 4
 };
 
 #endif

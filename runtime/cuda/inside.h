@@ -66,6 +66,7 @@ typedef struct copy_queue {
 typedef struct token_graph {
     cudaGraphExec_t ready;           /* NULL: none */
     int64_t first, end;
+    bool warm;                       /* a token has been decoded */
     bool recording;                  /* what is issued is recorded: kernels read 'word' */
     int64_t pos;                     /* that it is recorded at */
     i64 *word;                       /* on the device */

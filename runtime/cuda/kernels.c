@@ -66,7 +66,7 @@ static bool compile(hi_device *d, int major, int minor, cubin *out)
     nvrtc_source headers[MOST_SOURCES];
     nvrtc_program p = program(headers);
     char arch[16], why[ERROR_LEN];
-    nvrtc *rt = nvrtc_open(NULL, why, sizeof why);
+    nvrtc *rt = nvrtc_open(HI_TOOLKIT, why, sizeof why);
 
     snprintf(arch, sizeof arch, "sm_%d%d%s", major, minor, major == 9 && minor == 0 ? "a" : "");
     if (rt == NULL)

@@ -1,5 +1,6 @@
 /*
-** lt_load.c - opens libcublasLt.so: where the loader finds it, or in a CUDA toolkit.
+** lt_load.c - opens libcublasLt.so: where the loader finds it, or in a CUDA toolkit. HI_TOOLKIT is the
+** one that the program was built with.
 */
 #include "lt_load.h"
 
@@ -7,11 +8,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static void *open_in(const char *folder)
+static void *open_in(const char *folder, const char *libraries)
 {
     char path[4096];
 
-    if (folder == NULL || snprintf(path, sizeof path, "%s/lib64/libcublasLt.so.13", folder) >=
+    if (folder == NULL || snprintf(path, sizeof path, "%s/%s/libcublasLt.so.13", folder, libraries) >=
                               (int)sizeof path)
         return NULL;
     return dlopen(path, RTLD_NOW | RTLD_LOCAL);
@@ -19,13 +20,16 @@ static void *open_in(const char *folder)
 
 static void *open_library(void)
 {
+    const char *const places[] = { getenv("CUDA_HOME"), getenv("CUDA_PATH"), HI_TOOLKIT,
+                                   "/usr/local/cuda" };
     void *library = dlopen("libcublasLt.so.13", RTLD_NOW | RTLD_LOCAL);
 
-    if (library == NULL)
-        library = open_in(getenv("CUDA_HOME"));
-    if (library == NULL)
-        library = open_in(getenv("CUDA_PATH"));
-    return library != NULL ? library : open_in("/usr/local/cuda");
+    for (size_t i = 0; i < sizeof places / sizeof *places && library == NULL; i++) {
+        library = open_in(places[i], "lib64");
+        if (library == NULL)
+            library = open_in(places[i], "lib");
+    }
+    return library;
 }
 
 const lt_api *lt_load(char *err, size_t n)

@@ -48,16 +48,24 @@ static void same(const char *what, uint64_t a, uint64_t b)
     check(a == b, what, (double)a, (double)b);
 }
 
-static uint64_t hash_scores(hi_run *r, int n)
+static uint64_t hash(const float *scores)
 {
-    const unsigned char *p = (const unsigned char *)last_scores(r, n);
+    const unsigned char *p = (const unsigned char *)scores;
     uint64_t h = 0xcbf29ce484222325u;            /* FNV-1a */
 
-    if (hi_argmax((const float *)p, hi_the_model.vocab) < 0)
-        die("scores that are not finite at token %lld: %s", (long long)hi_length(r), hi_error_text(r));
-    for (size_t i = 0; i < (size_t)hi_the_model.vocab * sizeof(float); i++)
+    for (size_t i = 0; i < (size_t)hi_the_model.vocab * sizeof *scores; i++)
         h = (h ^ p[i]) * 0x100000001b3u;
     return h;
+}
+
+/* Of the newest row, n tokens came with the last call. */
+static uint64_t hash_scores(hi_run *r, int n)
+{
+    const float *scores = last_scores(r, n);
+
+    if (hi_argmax(scores, hi_the_model.vocab) < 0)
+        die("scores that are not finite at token %lld: %s", (long long)hi_length(r), hi_error_text(r));
+    return hash(scores);
 }
 
 static void decode(hi_run *r, int n)
@@ -341,10 +349,11 @@ static uint64_t whole_run(const hi_options *o, char *text, size_t n, int *code)
     if (r == NULL)
         return 0;
     *code = 1;
-    if (hi_prefill(r, ids, PROMPT) == 0 && hi_decode(r, 1) == 0 && hi_decode(r, 2) == 0 &&
-        hi_argmax(last_scores(r, 1), hi_the_model.vocab) >= 0) {
-        h = hash_scores(r, 1);
-        *code = 0;
+    if (hi_prefill(r, ids, PROMPT) == 0 && hi_decode(r, 1) == 0 && hi_decode(r, 2) == 0) {
+        const float *scores = last_scores(r, 1);
+        bool finite = hi_argmax(scores, hi_the_model.vocab) >= 0;
+        h = finite ? hash(scores) : 0;
+        *code = finite ? 0 : 1;
     }
     snprintf(text, n, "%s", hi_error_text(r));
     hi_close(r);
