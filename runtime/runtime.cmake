@@ -21,6 +21,11 @@ set(HI_WARNINGS -Wall -Wextra -Werror)
 find_package(Threads REQUIRED)
 find_package(PkgConfig REQUIRED)
 pkg_check_modules(JANSSON REQUIRED IMPORTED_TARGET jansson)
+# Part of the program where it can be: then it runs where only libc is.
+find_library(HI_JANSSON libjansson.a HINTS ${JANSSON_LIBRARY_DIRS} ${JANSSON_LIBDIR})
+if(NOT HI_JANSSON)
+    set(HI_JANSSON PkgConfig::JANSSON)
+endif()
 
 # Instruction sets and their flags; only the portable kernels exist elsewhere.
 set(HI_KERNELS kern_portable)
@@ -48,7 +53,8 @@ function(hi_runtime_library target)
         ${r}/cli.c ${r}/prompt.c ${r}/progress.c ${r}/forecast.c
         ${r}/generate.c ${r}/selftest.c ${r}/cpu/pool.c ${r}/cpu/stream.c)
     target_include_directories(${target} PUBLIC ${r})
-    target_link_libraries(${target} PUBLIC PkgConfig::JANSSON Threads::Threads m)
+    target_link_libraries(${target} PUBLIC ${HI_JANSSON} Threads::Threads m)
+    target_include_directories(${target} PUBLIC ${JANSSON_INCLUDE_DIRS})
     hi_target_options(${target} ${ARGN})
     if("HI_GUARD" IN_LIST ARGN)
         target_link_options(${target} PUBLIC

@@ -84,17 +84,17 @@ enum {
     CLOSE_ROWS = 8,                  /* of a block */
 
     /* products of a few rows: a block takes PRODUCT_COLS columns, few enough for 4096 of them to
-       fill a device. Its warps take pieces of k in turns; each has PRODUCT_DEPTH of its own, of 2
-       KB, on their way into registers. */
+       fill a device. Its warps take pieces of k in turns, which come through the warp's own ring
+       of PRODUCT_DEPTH: blocks of 48 KB, two to a multiprocessor of 100 KB. */
     PRODUCT_ROWS = 16,
     PRODUCT_TILES = 2,               /* of 8 columns */
     PRODUCT_COLS = 8 * PRODUCT_TILES,
-    PRODUCT_WARPS = 8,               /* ORDER PRODUCT: the bits hang on it, and on the piece */
+    PRODUCT_WARPS = 8,               /* that the bits hang on, and on the piece */
     PRODUCT_THREADS = 32 * PRODUCT_WARPS,
-    PRODUCT_PIECE = 64,              /* elements: 128 bytes of each row */
-    PRODUCT_DEPTH = 4,
-    PRODUCT_BLOCKS = 2,              /* on a multiprocessor, what registers allow */
-    PRODUCT_SMEM = PRODUCT_WARPS * PRODUCT_ROWS * PRODUCT_COLS * 4
+    PRODUCT_PIECE = 64,              /* elements: 128 bytes of a row */
+    PRODUCT_DEPTH = 3,
+    PRODUCT_SMEM = PRODUCT_WARPS * PRODUCT_DEPTH * PRODUCT_COLS * PRODUCT_PIECE * 2,
+    PRODUCT_BLOCKS = 3               /* on a multiprocessor, for registers */
 };
 
 #endif

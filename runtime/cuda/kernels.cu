@@ -7,6 +7,7 @@
 
 #include "attend.cuh"
 #include "decode.cuh"
+#include "product.cuh"
 #include "rows.cuh"
 
 /* Hopper's own instructions: for sm_90a, and for the emulation. */

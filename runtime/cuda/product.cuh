@@ -1,14 +1,14 @@
 /*
 ** product.cuh - products of a few rows: of decoded tokens.
 **
-** Reading the weights once is all the time there is. A lane's 16 bytes of a row of weights are, as
-** they lie, right operands of two mma: elements of k take part in another order than they have in
-** memory, the same for x. So weights need no shared memory, and most registers of a multiprocessor
-** hold some that are on their way.
+** Reading the weights once is all the time there is. What a lane copies, 16 bytes of a row, is, as
+** it lies, the right operands of two mma: elements of k take part in another order than they have
+** in memory, those of x likewise. So a lane reads back what it copied itself and no one waits for
+** another: every warp has a ring of its own, and some 6 KB under way.
 **
-** The order over k hangs on k alone: pieces go to warps in turns, a warp adds up its own, the
-** warps' sums are added in their order. A row's bits are those it has alone, and a column's those
-** of the whole product.
+** The order over k hangs on k alone: pieces go to warps in turns, a warp adds up its own, and the
+** warps' sums are added in their order. A row's bits are those it has alone, a column's those that
+** it has among others.
 */
 #ifndef PRODUCT_CUH
 #define PRODUCT_CUH
@@ -18,15 +18,18 @@
 #include "gpu.h"
 
 enum {
-    PRODUCT_STEP = PRODUCT_WARPS * PRODUCT_PIECE,        /* from a warp's piece to its next */
-    PRODUCT_HALF = PRODUCT_PIECE / 2                     /* what four lanes load of a row at once */
+    PRODUCT_STEP = PRODUCT_WARPS * PRODUCT_PIECE, /* from a warp's piece to its next */
+    PRODUCT_HALF = PRODUCT_PIECE / 2,             /* what four lanes copy of a row at once */
+    PRODUCT_SLOT = PRODUCT_COLS * PRODUCT_PIECE * 2,
+    PRODUCT_RING = PRODUCT_DEPTH * PRODUCT_SLOT
 };
 
-static_assert(PRODUCT_HALF == 4 * 8, "a lane loads 16 bytes");
-static_assert(PRODUCT_THREADS == PRODUCT_ROWS * PRODUCT_COLS, "a thread ends one element");
+static_assert(PRODUCT_HALF == 4 * 8, "a lane copies 16 bytes");
+static_assert(PRODUCT_ROWS == 16 && PRODUCT_THREADS == PRODUCT_ROWS * PRODUCT_COLS,
+              "a thread ends one element");
 
-/* A row of x, or of weights, from the first element that is a lane's: so many there are from there
-   on. What there is not is zero; a row that there is not is nothing else. */
+/* A row of x or of weights from this lane's first element on, and how many there are from there. A
+   row that there is not has none. What there is not is zero. */
 struct product_row {
     const bf16 *at;
     int end;
@@ -40,19 +43,21 @@ GPU_FN product_row product_row_of(const void *m, i64 stride, int row, int rows, 
     return { (const bf16 *)m + row * stride + first, k - first };
 }
 
-/* This lane's part of the piece of weights from element i on. */
-GPU_FN void product_fetch(u32x4 (*w)[2], const product_row *row, int i)
+/* Starts the copy of this lane's part of the piece of weights from element i on. */
+GPU_FN void product_fetch(gpu_shared slot, const product_row *col, int i, int k)
 {
-    GPU_UNROLL
-    for (int n = 0; n < 2 * PRODUCT_TILES; n++) {
-        const int j = i + n % 2 * PRODUCT_HALF;
-        w[n / 2][n % 2] = { 0, 0, 0, 0 };
-        if (j < row[n / 2].end)
-            w[n / 2][n % 2] = gpu_load16_once(row[n / 2].at + j);
+    if (i < k) {
+        GPU_UNROLL
+        for (int n = 0; n < 2 * PRODUCT_TILES; n++) {
+            const product_row &c = col[n / 2];
+            const int j = i + n % 2 * PRODUCT_HALF;
+            gpu_cp_async16(slot + n * 512, c.at + j, j < c.end);
+        }
     }
+    gpu_cp_commit();                 /* of nothing too: waits count groups */
 }
 
-/* The same of x, which many blocks read. */
+/* The same part of x, two rows. Many blocks read it: L1 may keep it. */
 GPU_FN void product_rows(u32x4 (*x)[2], const product_row *row, int i)
 {
     GPU_UNROLL
@@ -64,7 +69,7 @@ GPU_FN void product_rows(u32x4 (*x)[2], const product_row *row, int i)
     }
 }
 
-GPU_FN void product_add(float (*sum)[4], const u32x4 (*x)[2], const u32x4 (*w)[2])
+GPU_FN void product_add(float (*sum)[4], const u32x4 (*x)[2], const unsigned char *slot)
 {
     GPU_UNROLL
     for (int h = 0; h < 2; h++) {
@@ -72,21 +77,12 @@ GPU_FN void product_add(float (*sum)[4], const u32x4 (*x)[2], const u32x4 (*w)[2
         const u32 high[4] = { x[0][h].z, x[1][h].z, x[0][h].w, x[1][h].w };
         GPU_UNROLL
         for (int t = 0; t < PRODUCT_TILES; t++) {
-            const u32 b[4] = { w[t][h].x, w[t][h].y, w[t][h].z, w[t][h].w };
+            const u32x4 w = gpu_load16(slot + (2 * t + h) * 512);
+            const u32 b[4] = { w.x, w.y, w.z, w.w };
             gpu_mma_bf16(sum[t], low, b);
             gpu_mma_bf16(sum[t], high, b + 2);
         }
     }
-}
-
-/* A warp's sums, (PRODUCT_ROWS, PRODUCT_COLS). */
-GPU_FN void product_leave(float *to, const float (*sum)[4], int lane)
-{
-    to += lane / 4 * PRODUCT_COLS + lane % 4 * 2;
-    GPU_UNROLL
-    for (int i = 0; i < 2 * PRODUCT_TILES; i++)
-        *(f32x2 *)(to + i % 2 * 8 * PRODUCT_COLS + i / 2 * 8) = { sum[i / 2][i % 2 * 2],
-                                                                   sum[i / 2][i % 2 * 2 + 1] };
 }
 
 /* One element of y: all that is added to it is, before it is rounded. */
@@ -109,37 +105,44 @@ GPU_FN void product_end(const product_args &a, int row, int col, float v)
 GPU_KERNEL(k_product, product_args, PRODUCT_THREADS, PRODUCT_BLOCKS)
 {
     GPU_DYN_SMEM(smem);
-    float *const sums = (float *)smem, sum[PRODUCT_TILES][4] = {}, total = 0;
-    const int tid = (int)threadIdx.x, lane = tid % 32, warp = tid / 32;
+    const int tid = (int)threadIdx.x, lane = tid % 32, first = tid / 32 * PRODUCT_PIECE;
     const int row0 = (int)blockIdx.x * PRODUCT_ROWS;
     const int col0 = a.from + (int)blockIdx.y * PRODUCT_COLS;
+    unsigned char *const ring = smem + tid / 32 * PRODUCT_RING + lane * 16;
     product_row row[2], col[PRODUCT_TILES];
-    u32x4 w[PRODUCT_DEPTH][PRODUCT_TILES][2], x[2][2];
+    float sum[PRODUCT_TILES][4] = {};
+    u32x4 x[2][2];
 
     GPU_UNROLL
     for (int t = 0; t < PRODUCT_TILES; t++)
         col[t] = product_row_of(a.w, a.k, col0 + 8 * t + lane / 4, a.to, a.k);
     GPU_UNROLL
     for (int d = 0; d < PRODUCT_DEPTH; d++)
-        product_fetch(w[d], col, warp * PRODUCT_PIECE + d * PRODUCT_STEP);
+        product_fetch(gpu_shared_at(ring + d * PRODUCT_SLOT), col, first + d * PRODUCT_STEP, a.k);
     GPU_UNROLL
     for (int r = 0; r < 2; r++)
         row[r] = product_row_of(a.x, a.x_stride, row0 + 8 * r + lane / 4, a.rows, a.k);
-    for (int i = warp * PRODUCT_PIECE; i < a.k; i += PRODUCT_DEPTH * PRODUCT_STEP) {
-        GPU_UNROLL
-        for (int d = 0; d < PRODUCT_DEPTH; d++) {
-            product_rows(x, row, i + d * PRODUCT_STEP);
-            product_add(sum, x, w[d]);
-            product_fetch(w[d], col, i + (d + PRODUCT_DEPTH) * PRODUCT_STEP);
-        }
+    for (int i = first, slot = 0; i < a.k; i += PRODUCT_STEP) {
+        product_rows(x, row, i);
+        gpu_cp_wait<PRODUCT_DEPTH - 1>();
+        product_add(sum, x, ring + slot);
+        product_fetch(gpu_shared_at(ring + slot), col, i + PRODUCT_DEPTH * PRODUCT_STEP, a.k);
+        slot = slot + PRODUCT_SLOT < PRODUCT_RING ? slot + PRODUCT_SLOT : 0;
     }
-    product_leave(sums + warp * PRODUCT_THREADS, sum, lane);
-    gpu_sync();
+
+    /* The warp's sums, each lane's where it alone has read. */
     GPU_UNROLL
-    for (int i = 0; i < PRODUCT_WARPS; i++)
-        total = gpu_add(total, sums[i * PRODUCT_THREADS + tid]);
-    if (row0 + tid / PRODUCT_COLS < a.rows && col0 + tid % PRODUCT_COLS < a.to)
-        product_end(a, row0 + tid / PRODUCT_COLS, col0 + tid % PRODUCT_COLS, total);
+    for (int t = 0; t < PRODUCT_TILES; t++)
+        *(f32x4 *)(ring + t * 512) = { sum[t][0], sum[t][1], sum[t][2], sum[t][3] };
+    gpu_sync();
+    const int r = tid / PRODUCT_COLS, c = tid % PRODUCT_COLS;
+    const unsigned char *left = smem + c / 8 * 512 + (r % 8 * 4 + c % 8 / 2) * 16;
+    float total = 0;
+    GPU_UNROLL
+    for (int w = 0; w < PRODUCT_WARPS; w++)
+        total = gpu_add(total, ((const float *)(left + w * PRODUCT_RING))[r / 8 * 2 + c % 2]);
+    if (row0 + r < a.rows && col0 + c < a.to)
+        product_end(a, row0 + r, col0 + c, total);
 }
 
 #endif

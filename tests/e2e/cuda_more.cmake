@@ -3,7 +3,8 @@
 # Its tests run a few chunks of a small model under the emulated streams that run late, lazily, at
 # random; nothing that is pageable may reach an asynchronous copy.
 
-# A ring of tiles, and one that never fills; layers, hidden states and the embedding that come from the host; a graph; neither.
+# A ring of tiles, and one that never fills; layers, hidden states and the embedding that come from
+# the host; a graph; neither.
 set(CUDA_SHORT --ctx 1024 --logits all --chunk 128)
 hi_placement(cuda_ring ${spec_toy_gqa} none ${CUDA_SHORT} --target cuda --resident 1 --group 1 --tile 256 --slots 3)
 hi_placement(cuda_wide ${spec_toy_gqa} none ${CUDA_SHORT} --target cuda --resident 1 --group 1 --tile 256 --slots 64)
@@ -33,15 +34,15 @@ set(CUDA_PLAN_MODES lazy late random)
 foreach(plan mode IN ZIP_LISTS CUDA_PLANS CUDA_PLAN_MODES)
     hi_cuda_test_program(cuda_test_${plan} ${plan})
     foreach(what counts ends failures)
-        add_test(NAME cuda.${what}.${plan} COMMAND cuda_test_${plan} ${what} random:1 100)
+        add_test(NAME cuda.${what}.${plan} COMMAND cuda_test_${plan} ${what} random:1 7)
         hi_cuda_setting(cuda.${what}.${plan} ${mode})
     endforeach()
-    if(NOT plan STREQUAL "ring")     # the others' failures are few that it has not
-        set_tests_properties(cuda.failures.${plan} PROPERTIES LABELS "long")
-    endif()
-    add_test(NAME cuda.failures_all.${plan} COMMAND cuda_test_${plan} failures random:1 3)
+    add_test(NAME cuda.failures_all.${plan} COMMAND cuda_test_${plan} failures random:1 1 5)
     hi_cuda_setting(cuda.failures_all.${plan} ${mode})
     set_tests_properties(cuda.failures_all.${plan} PROPERTIES LABELS "long" TIMEOUT 1200)
+endforeach()
+foreach(test ends.panels ends.graph failures.panels failures.graph)      # ring's has most of it
+    set_tests_properties(cuda.${test} PROPERTIES LABELS "long")
 endforeach()
 
 # ---- prompts, tokens and rewinds in turns; faults of the host code ----
@@ -74,47 +75,52 @@ function(hi_cuda_object name source)
     target_include_directories(${name} PRIVATE ${small_${name}} ${out}/shape_toy_gqa ${HI_HOME}/runtime
         ${HI_HOME}/runtime/cuda ${HI_HOME}/tests/emu/include)
     add_dependencies(${name} shape_h_toy_gqa cuda_small_h)
-    hi_target_options(${name} HI_HARSH)
+    hi_target_options(${name} HI_HARSH HI_TOOLKIT="${HI_CUDA_ROOT}")
 endfunction()
 
 set(CUDA_INSIDE device store queue load kernels graph compute)
 foreach(part IN LISTS CUDA_INSIDE)
     add_custom_command(OUTPUT ${small}/${part}.c
-        COMMAND ${CMAKE_COMMAND} -E copy ${HI_HOME}/runtime/cuda/${part}.c ${small}/${part}.c
-        DEPENDS ${HI_HOME}/runtime/cuda/${part}.c VERBATIM)
+        COMMAND ${SH} ${faults} small ${HI_HOME}/runtime/cuda/${part}.c ${small}/${part}.c
+        DEPENDS ${faults} ${HI_HOME}/runtime/cuda/${part}.c ${small}/inside.h VERBATIM)
     set(small_cuda_small_${part} ${small})
     hi_cuda_object(cuda_small_${part} ${small}/${part}.c)
     list(APPEND small_objects $<TARGET_OBJECTS:cuda_small_${part}>)
 endforeach()
 
-set(CUDA_CHATS_ring plazy hrandom:3)
-set(CUDA_CHATS_panels late hrandom:3)
+set(CUDA_CHATS_ring hrandom:3)
+set(CUDA_CHATS_panels plazy)
 set(CUDA_CHATS_graph random:3)
 foreach(plan IN LISTS CUDA_PLANS)
     hi_cuda_chat(cuda.chat.${plan} same cuda_test_${plan} usual ${CUDA_CHATS_${plan}})
+    hi_cuda_chat(cuda.chat_all.${plan} same cuda_test_${plan} usual late lazy plate plazy hlazy random:1 prandom:2)
+    set_tests_properties(cuda.chat_all.${plan} PROPERTIES LABELS "long")
 endforeach()
-foreach(plan ring panels)
+foreach(plan ring panels graph)
     hi_cuda_test_program(cuda_test_small_${plan} ${plan} ${small_objects})
     hi_cuda_chat(cuda.chat.small_${plan} same cuda_test_small_${plan} small plazy)
 endforeach()
+set_tests_properties(cuda.chat.small_panels PROPERTIES LABELS "long")
 
 # A line of cuda_faults.txt.
 function(hi_cuda_fault name file plan runs fields)
     set(source "${out}/cuda_faults/${name}.c")
     set(target cuda_fault_${name})
-    add_custom_command(OUTPUT ${source}
-        COMMAND ${CMAKE_COMMAND} -E make_directory ${out}/cuda_faults
-        COMMAND ${SH} ${faults} make ${e2e}/cuda_faults.txt ${name} ${HI_HOME}/runtime/${file} ${source}
-        DEPENDS ${faults} ${e2e}/cuda_faults.txt ${HI_HOME}/runtime/${file} VERBATIM)
     set(size usual)
+    set(from ${HI_HOME}/runtime/${file})
     if(plan MATCHES "^small_(.*)")
         set(size small)
         set(plan ${CMAKE_MATCH_1})
         set(small_${target} ${small})
         get_filename_component(part ${file} NAME_WE)
+        set(from ${small}/${part}.c)
         set(others ${small_objects})
         list(REMOVE_ITEM others $<TARGET_OBJECTS:cuda_small_${part}>)
     endif()
+    add_custom_command(OUTPUT ${source}
+        COMMAND ${CMAKE_COMMAND} -E make_directory ${out}/cuda_faults
+        COMMAND ${SH} ${faults} make ${e2e}/cuda_faults.txt ${name} ${from} ${source}
+        DEPENDS ${faults} ${e2e}/cuda_faults.txt ${from} VERBATIM)
     hi_cuda_object(${target} ${source})
     target_compile_options(${target} PRIVATE -Wno-unused)
     hi_cuda_test_program(${target}_test ${plan} $<TARGET_OBJECTS:${target}> ${others})

@@ -7,7 +7,7 @@ set -u
 program=$1 reference=$2
 t=$(mktemp -d)
 trap 'rm -rf "$t"' EXIT
-head -n 600 "$3" >"$t/ids"
+head -n 400 "$3" >"$t/ids"
 failures=0
 for name in $(env | sed -n 's/^\(CUDA_EMU_[A-Z]*\)=.*/\1/p'); do
     unset "$name"
@@ -66,7 +66,7 @@ refuse 1 "CUDA, copying to the device:" CUDA_EMU_FAIL=copy:1
 # ---- failures on the way ----
 run 1 "an illegal memory access was encountered (cudaErrorIllegalAddress)" CUDA_EMU_FAIL=launch:20
 run 1 "cuBLASLt, product with a matrix (" CUDA_EMU_FAIL=cublasLtMatmul:20
-run 1 "CUDA, " CUDA_EMU_FAIL=copy:60
+run 1 "CUDA, " CUDA_EMU_FAIL=copy:50
 
 # ---- pinned memory: what the rest of the program takes is 33718480 bytes; the store has 348160 ----
 some="GiB of host memory could be pinned; the rest is copied twice"

@@ -5,7 +5,7 @@
 **   cuda_test chat WEIGHTS OUT [LIKE]  prompts, tokens and rewinds in turns: hashes, a line each; the
 **                                      first line that is not LIKE's ends it
 **   cuda_test ends WEIGHTS             cancel; runs one after the other
-**   cuda_test failures WEIGHTS [OF K]  every OF-th call fails once, from the K-th on
+**   cuda_test failures WEIGHTS [K OF]  of each kind of call the K-th fails, and every OF-th behind it
 */
 #include <math.h>
 #include <string.h>
@@ -13,7 +13,7 @@
 #include "emu_cuda.h"
 #include "forecast.h"
 
-enum { MOST = 2304, PROMPT = 300, DECODED = 5, CHUNK_STOP = 2 };
+enum { MOST = 2304, PROMPT = 300, DECODED = 5 };
 
 static int32_t ids[MOST];
 static uint64_t stream_waits, event_waits;
@@ -146,17 +146,19 @@ static bool in_table(int n)
     return false;
 }
 
-/* A prompt at the beginning: the plan's bytes, one wait. */
+/* A prompt at the beginning: the plan's bytes; the host waits for passes behind the one it is at, and
+   for the last. */
 static void check_prompt(hi_run *r, int n)
 {
+    const hi_model *m = &hi_the_model;
     hi_stats s0 = settled(r);
     emu_cuda_counts c0 = emu_cuda_stats();
-    hi_forecast f = forecast_at(&hi_the_model, n);
+    hi_forecast f = forecast_at(m, n);
 
     stream_waits = event_waits = 0;
     feed(r, ids, n);
     same("waits for streams", stream_waits, 1);
-    same("waits for events", event_waits, 0);
+    same("waits for events", event_waits, (uint64_t)((n - 1) / m->rows[HI_PREFILL] + 1) * (uint64_t)m->panels);
     check_moved(r, n, true, &s0, &c0);
     hi_stats s = settled(r);
     if (in_table(n)) {
@@ -315,7 +317,7 @@ static void ends(const hi_options *o)
         uint64_t now = hash_scores(r, PROMPT);
         check(i == 0 || now == first, "scores of runs one after the other", (double)now, (double)first);
         first = now;
-        int chunk = CHUNK_STOP;
+        int chunk = 2;
         hi_set_watch(r, stop, &chunk);
         if (hi_prefill(r, ids, PROMPT) == 0 || strcmp(hi_error_text(r), "cancelled") != 0)
             die("a cancelled prompt ends with '%s'", hi_error_text(r));
@@ -382,7 +384,7 @@ static bool fails_well(const hi_options *o, const char *kind, int n, uint64_t go
     return there;
 }
 
-static void failures(const hi_options *o, int of, int from)
+static void failures(const hi_options *o, int from, int of)
 {
     static const char *const RARE[] = { "cudaMalloc", "cudaHostAlloc", "cudaMemGetInfo",
                                         "cudaLibraryLoadData", "cudaStreamCreateWithFlags" };
@@ -395,16 +397,16 @@ static void failures(const hi_options *o, int of, int from)
     char text[4096] = "";
     int code;
     uint64_t good = whole_run(o, text, sizeof text, &code);
-    uint64_t opened = emu_cuda_stats().calls;
+    uint64_t calls = emu_cuda_stats().calls;
 
     check(good != 0, text, 0, 0);
     for (size_t i = 0; i < sizeof RARE / sizeof *RARE; i++)
         for (int n = 1; fails_well(o, RARE[i], n, good);)
             n++;
     for (size_t i = 0; i < sizeof OFTEN / sizeof *OFTEN; i++)
-        for (int n = from; fails_well(o, OFTEN[i], n, good);)
+        for (int n = from; fails_well(o, OFTEN[i], n, good) && of > 0;)
             n += of;
-    for (int n = from; (uint64_t)n <= opened && fails_well(o, "any", n, good);)
+    for (int n = from; (uint64_t)n <= calls && fails_well(o, "any", n, good) && of > 0;)
         n += 10 * of;
 }
 
@@ -425,7 +427,7 @@ int main(int argc, char **argv)
     else if (strcmp(argv[1], "ends") == 0)
         ends(&o);
     else if (strcmp(argv[1], "failures") == 0)
-        failures(&o, argc > 3 ? atoi(argv[3]) : 1, argc > 4 ? atoi(argv[4]) : 1);
+        failures(&o, argc > 3 ? atoi(argv[3]) : 1, argc > 4 ? atoi(argv[4]) : 0);
     else
         die("%s: is nothing to do", argv[1]);
     return 0;

@@ -1,8 +1,8 @@
 /*
 ** products.c - bits of a row of a matrix product do not depend on how many rows there are.
 **
-** The matrices of some models, multiplied as the cuda target does it: for each row class all rows at
-** once first, then fewer, and every row must have the bits it had. A result that never differs
+** The matrices of some models, multiplied as the cuda target does it: for each row class all rows
+** at once first, then fewer, and every row must have the bits it had. A result that never differs
 ** between two rows would prove nothing: that is looked at, too.
 */
 #include <stdio.h>
@@ -46,8 +46,8 @@ static const hi_model MODELS[] = {
       .vocab = 256, .layer = &PLAIN },
     { .name = "needle", .hidden = 128, .heads = 16, .kv_heads = 4, .head_dim = 64, .ffn = 16,
       .vocab = 256, .layer = &PLAIN },
-    { .name = "Llama-3.2-1B", .hidden = 2048, .heads = 32, .kv_heads = 8, .head_dim = 64, .ffn = 8192,
-      .vocab = 16032, .layer = &PLAIN },
+    { .name = "Llama-3.2-1B", .hidden = 2048, .heads = 32, .kv_heads = 8, .head_dim = 64,
+      .ffn = 8192, .vocab = 16032, .layer = &PLAIN },
     { .name = "Qwen2-7B", .hidden = 3584, .heads = 28, .kv_heads = 4, .head_dim = 128, .ffn = 18944,
       .vocab = 16032, .layer = &BIASED },
     { .name = "Llama-3-8B", .hidden = 4096, .heads = 32, .kv_heads = 8, .head_dim = 128,
@@ -67,7 +67,8 @@ static void fill(unsigned char *to, size_t bytes)
         pattern[i] = (uint16_t)((word >> 40 & 0x807f) | (0x3f0 - (word >> 60 & 3) * 8) << 4);
     }
     for (size_t at = 0; at < bytes; at += sizeof pattern)
-        check(cudaMemcpy(to + at, pattern, bytes - at < sizeof pattern ? bytes - at : sizeof pattern,
+        check(cudaMemcpy(to + at, pattern,
+                         bytes - at < sizeof pattern ? bytes - at : sizeof pattern,
                          cudaMemcpyHostToDevice),
               "filling");
 }
@@ -93,7 +94,8 @@ static void compare(bench *b, const hi_model *m, const dev_product *p, int rows)
     multiply(b, *p, rows, b->got);
     for (int i = 0; i < rows; i++)
         if (memcmp(b->got + (size_t)i * row, b->want + (size_t)i * row, row) != 0) {
-            fprintf(stderr, "products: %s, matrix (%d, %d), %s: row %d of %d differs from that of all\n",
+            fprintf(stderr,
+                    "products: %s, matrix (%d, %d), %s: row %d of %d is not what it is among all\n",
                     m->name, p->n, p->k, p->decode ? "token" : "prompt", i, rows);
             exit(1);
         }
@@ -156,8 +158,8 @@ static void try_model(bench *b, const hi_model *model)
 /* The most bytes that a matrix of the model takes, n x k of those above. */
 static size_t most_weights(const hi_model *m)
 {
-    size_t ffn = (size_t)m->hidden * 2 * (size_t)m->ffn, vocab = (size_t)m->hidden * (size_t)m->vocab;
-    size_t qkv = (size_t)m->hidden * (size_t)((m->heads + 2 * m->kv_heads) * m->head_dim);
+    size_t k = (size_t)m->hidden, ffn = k * 2 * (size_t)m->ffn, vocab = k * (size_t)m->vocab;
+    size_t qkv = k * (size_t)((m->heads + 2 * m->kv_heads) * m->head_dim);
     size_t most = ffn > vocab ? ffn : vocab;
     return 2 * (most > qkv ? most : qkv);
 }

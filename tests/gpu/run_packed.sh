@@ -1,7 +1,7 @@
 #!/bin/sh
-# run_packed.sh [SECONDS [LABEL..]]: runs the tests of this folder, made by pack.sh, for at most so many
-# seconds (540), first those of the first label (gpu gpu-sanitize gpu-long). Needs sh, a driver and
-# libcublasLt.so.13. A table comes last; logs are in $OUT, or else in scratch.
+# run_packed.sh [SECONDS [LABEL..]]: runs the tests of this folder, made by pack.sh, for at most so
+# many seconds (540), first those of the first label (gpu gpu-sanitize gpu-long). Needs sh, a driver
+# and libcublasLt.so.13. A table comes last; logs are in $OUT, or else in scratch.
 #
 # Status 1 if a test failed. JOBS: tests at a time (4). ONLY: a pattern for names, as grep has them.
 set -u
@@ -43,15 +43,7 @@ mkdir -p "$HI_LOGS" scratch
 HI_LOGS=$(cd "$HI_LOGS" && pwd)
 LD_LIBRARY_PATH=$PWD/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
 
-# cuBLASLt, where neither the loader nor a toolkit in its usual place has it.
-find_products() {
-    for file in "${CUDA_HOME:-/usr/local/cuda}/lib64/libcublasLt.so.13" \
-        /usr/lib/x86_64-linux-gnu/libcublasLt.so.13 /usr/local/cuda*/lib64/libcublasLt.so.13; do
-        [ -e "$file" ] && dirname "$file" && return
-    done
-    find /usr /opt /root /home -name libcublasLt.so.13 2>/dev/null | sed -n '1s/\/[^/]*$//p'
-}
-products=$(find_products)
+products=$(./find_products.sh)
 [ -n "$products" ] && LD_LIBRARY_PATH=$LD_LIBRARY_PATH:$products
 export HI_DEADLINE HI_LOGS LD_LIBRARY_PATH
 
@@ -62,8 +54,10 @@ else
 fi
 device=$(tail -n 1 "$HI_LOGS/device")
 
-# select LABEL STAGE: lines of tests.txt.
-select_lines() { awk -F'|' -v l="$1" -v s="$2" -v o="${ONLY:-.}" '$2 == l && $3 == s && $1 ~ o' tests.txt; }
+# select_lines LABEL STAGE: lines of tests.txt.
+select_lines() {
+    awk -F'|' -v l="$1" -v s="$2" -v o="${ONLY:-.}" '$2 == l && $3 == s && $1 ~ o' tests.txt
+}
 
 for label; do
     for stage in first any alone; do
@@ -75,7 +69,8 @@ for label; do
                 echo "skipped|0|$name" >>"$HI_LOGS/results"
             done
         else
-            select_lines "$label" $stage | tr '\n' '\0' | xargs -0 -r -n 1 -P "$at_once" sh ./run_packed.sh --one
+            select_lines "$label" $stage | tr '\n' '\0' |
+                xargs -0 -r -n 1 -P "$at_once" sh ./run_packed.sh --one
         fi
     done
 done
@@ -94,13 +89,15 @@ for name in $(names failed | head -n 12); do
 done
 for status in skipped late; do
     for name in $(names $status); do
-        printf '%s|%s\n' "$(grep -h -e skipped -e 'time left' -e 'ended after' "$HI_LOGS/$name.log" | tail -n 1)" "$name"
-    done | sort | awk -F'|' -v s=$status '
+        why=$(grep -h -e skipped -e 'time left' -e 'ended after' "$HI_LOGS/$name.log" | tail -n 1)
+        printf '%s|%s\n' "${why:-$status}" "$name"
+    done | sort | awk -F'|' '
         $1 != why { if (NR > 1) print ""; why = $1; printf "\n%s:", why }
         { sub(/^gpu\./, "", $2); printf " %s", $2 }
         END { if (NR > 0) print "" }'
 done
-printf '\n| tests          | passed | failed | skipped | no time | seconds |\n|---|---|---|---|---|---|\n'
+printf '\n| %-14s | passed | failed | skipped | no time | seconds |\n' tests
+echo '|---|---|---|---|---|---|'
 awk -F'|' '
     function add(group) { n[group, $1]++; took[group] += $2; seen[group] = 1 }
     { split($3, part, "."); add(part[2]); add("~ all") }

@@ -1,7 +1,7 @@
 #!/bin/sh
-# sanitize.sh TOOL PROGRAM..: the program under a tool of compute-sanitizer; status 77 (skipped) where
-# there is none, or it does not work on this machine. Of races only those of our kernels are looked
-# for: the library's would take minutes.
+# sanitize.sh TOOL PROGRAM..: the program under a tool of compute-sanitizer; status 77 (skipped)
+# where there is none, or it does not work on this machine. Of races only those of our kernels are
+# looked for: the library's would take minutes.
 set -u
 tool=$1
 shift

@@ -82,8 +82,8 @@ int main(int argc, char **argv)
     if (in_a != in_b || t.rows == 0)
         die(argv[1], "not as long as the other file, or empty");
     double rms = sqrt(t.squares / (double)t.rows);
-    printf("%ld rows: root mean square %.5f of %s, largest %.4f of %s spreads; best score the same in "
-           "%.2f %%\n",
+    printf("%ld rows: root mean square %.5f of %s, largest %.4f of %s spreads; best score the same "
+           "in %.2f %%\n",
            t.rows, rms, argv[4], t.most, argv[5], 100.0 * (double)t.best / (double)t.rows);
     free(a);
     free(b);

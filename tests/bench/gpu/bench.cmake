@@ -1,6 +1,6 @@
-# Measurements on a GPU; included by tests/gpu, whose functions and folder they use. Built by pack.sh
-# and './hi bench --gpu'. On the emulated GPU they are tests that measure nothing: one small size of
-# each, so that they do not rot.
+# Measurements on a GPU; included by tests/gpu, whose functions and folder they use. Built by
+# pack.sh. On the emulated GPU they are tests that measure nothing: one small size of each, so that
+# they do not rot.
 set(bench "${HI_HOME}/tests/bench/gpu")
 set(bench_common "${bench}/bench_gpu.c")
 
@@ -65,5 +65,6 @@ else()
     gpu_bench_program(bench_link gpu_8b_24g 8b "${bench}/bench_link.c" ${bench_common}
         "${HI_HOME}/runtime/cuda/lt_load.c")
     gpu_calls_cuda(bench_link)
+    target_compile_definitions(bench_link PRIVATE HI_TOOLKIT="${HI_CUDA_ROOT}")
 endif()
 add_custom_target(gpu_bench DEPENDS ${programs})

@@ -156,8 +156,8 @@ static void multiply(void *arg, cudaStream_t s, int i)
     product_job *j = arg;
     const float one = 1, zero = 0;
     (void)i;
-    must(j->api->cublasLtMatmul(j->handle, j->desc, &one, j->a, j->layout, j->b, j->layout, &zero, j->c,
-                                j->layout, j->c, j->layout, &j->algo, j->work, WORKSPACE, s),
+    must(j->api->cublasLtMatmul(j->handle, j->desc, &one, j->a, j->layout, j->b, j->layout, &zero,
+                                j->c, j->layout, j->c, j->layout, &j->algo, j->work, WORKSPACE, s),
          "multiplying");
 }
 
@@ -175,7 +175,8 @@ static void prepare(product_job *j, uint64_t n)
     must(j->api->cublasLtMatmulDescSetAttribute(j->desc, CUBLASLT_MATMUL_DESC_TRANSA, &transposed,
                                                 sizeof transposed),
          "transposing");
-    must(j->api->cublasLtMatrixLayoutCreate(&j->layout, CUDA_R_16BF, n, n, (int64_t)n), "laying out");
+    must(j->api->cublasLtMatrixLayoutCreate(&j->layout, CUDA_R_16BF, n, n, (int64_t)n),
+         "laying out");
     must(j->api->cublasLtMatmulPreferenceCreate(&preference), "preferring");
     must(j->api->cublasLtMatmulPreferenceSetAttribute(
              preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &workspace, sizeof workspace),

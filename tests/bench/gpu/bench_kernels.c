@@ -48,7 +48,8 @@ static void launch(void *arg, cudaStream_t s, int i)
 {
     job *j = arg;
     void *list[1] = { j->args };
-    dim3 grid = { (unsigned)j->x, (unsigned)j->y, (unsigned)j->z }, block = { (unsigned)j->threads, 1, 1 };
+    dim3 grid = { (unsigned)j->x, (unsigned)j->y, (unsigned)j->z };
+    dim3 block = { (unsigned)j->threads, 1, 1 };
 
     if (j->turn != NULL)
         j->turn(j, i);
@@ -81,9 +82,11 @@ static double flops_of(const attend_args *a)
 static void print_attend(const char *kernel, const prefill *p, double ms)
 {
     double tflops = p->flops / ms / 1e9;
-    printf("{\"bench\": \"attend\", \"kernel\": \"%s\", \"head_dim\": %d, \"gqa\": %d, \"queries\": %d, "
-           "\"keys\": %lld, \"ms\": %.4f, \"tflops\": %.1f, \"of_matrix\": %.3f}\n",
-           kernel, HEAD_DIM, GQA, p->a.rows, p->a.n_keys, ms, tflops, tflops / bench_matrix_tflops(stream));
+    printf("{\"bench\": \"attend\", \"kernel\": \"%s\", \"head_dim\": %d, \"gqa\": %d, "
+           "\"queries\": %d, \"keys\": %lld, \"ms\": %.4f, \"tflops\": %.1f, "
+           "\"of_matrix\": %.3f}\n",
+           kernel, HEAD_DIM, GQA, p->a.rows, p->a.n_keys, ms, tflops,
+           tflops / bench_matrix_tflops(stream));
     fflush(stdout);
 }
 
@@ -121,7 +124,8 @@ static void bench_attend(void)
 
     p.a = (attend_args){ .q_stride = QKV_COLS, .n = KV_HEADS, .rows = queries, .fresh = 1,
                          .scale_log2 = (float)(M_LOG2E / sqrt(HEAD_DIM)) };
-    size_t q_bytes = (size_t)queries * QKV_COLS * 2, kv_bytes = (size_t)most * KV_HEADS * HEAD_DIM * 4;
+    size_t q_bytes = (size_t)queries * QKV_COLS * 2;
+    size_t kv_bytes = (size_t)most * KV_HEADS * HEAD_DIM * 4;
     void *q = bench_alloc(q_bytes), *kv = bench_alloc(kv_bytes);
     bench_fill(q, q_bytes);
     bench_fill(kv, kv_bytes);
@@ -185,12 +189,13 @@ static void time_decode(decode *d, int64_t keys, int64_t room)
     a->part_ml = a->part_o + a->n * splits * states * HEAD_DIM;
     d->part = (job){ "k_attend_part", find("k_attend_part", PART_SMEM), splits, a->n,
                      (int)blocks(states, PART_ROWS), PART_THREADS, PART_SMEM, d, next_keys };
-    d->merge = (job){ "k_merge", find("k_merge", 0), a->n * states, 1, 1, MERGE_THREADS, 0, d, NULL };
+    d->merge = (job){ "k_merge",     find("k_merge", 0), a->n * states, 1, 1,
+                      MERGE_THREADS, 0,                  d,             NULL };
     double part = bench_ms(launch, &d->part, stream), merge = bench_ms(launch, &d->merge, stream);
     double both = bench_ms(launch_both, d, stream), gbs = (double)d->kv_bytes / both / 1e6;
-    printf("{\"bench\": \"decode\", \"head_dim\": %d, \"gqa\": %d, \"kv_heads\": %d, \"keys\": %lld, "
-           "\"part_us\": %.2f, \"merge_us\": %.2f, \"both_us\": %.2f, \"gbs\": %.1f, \"of_copy\": %.3f, "
-           "\"part_of_copy\": %.3f}\n",
+    printf("{\"bench\": \"decode\", \"head_dim\": %d, \"gqa\": %d, \"kv_heads\": %d, "
+           "\"keys\": %lld, \"part_us\": %.2f, \"merge_us\": %.2f, \"both_us\": %.2f, "
+           "\"gbs\": %.1f, \"of_copy\": %.3f, \"part_of_copy\": %.3f}\n",
            HEAD_DIM, GQA, KV_HEADS, (long long)keys, part * 1e3, merge * 1e3, both * 1e3, gbs,
            gbs / bench_copy_gbs(stream),
            (double)d->kv_bytes / part / 1e6 / bench_copy_gbs(stream));
@@ -222,10 +227,11 @@ static void bench_decode(void)
 
 /* ---- kernels over rows ---- */
 
-static void time_rows(const char *name, int64_t x, int threads, int shared, void *args, double bytes)
+static void time_rows(const char *name, int64_t x, int threads, int shared, void *args,
+                      double bytes)
 {
-    job j = { .name = name, .kernel = find(name, shared), .x = x, .y = 1, .z = 1, .threads = threads,
-              .shared = shared, .args = args };
+    job j = { .name = name, .kernel = find(name, shared), .x = x, .y = 1, .z = 1,
+              .threads = threads, .shared = shared, .args = args };
     double ms = bench_ms(launch, &j, stream), gbs = bytes / ms / 1e6;
     printf("{\"bench\": \"rows\", \"kernel\": \"%s\", \"hidden\": %d, \"ms\": %.4f, \"gbs\": %.1f, "
            "\"of_copy\": %.3f}\n",
@@ -266,7 +272,8 @@ static void bench_rows(void)
     norm_args norm = { b, a, w, rows, 1e-5f };
     activate_args act = { a, rows, 0 };
     embed_args embed = { b, table, ids, rows };
-    close_args close = { b, HEADS * HEAD_DIM, o, o + (size_t)rows * HEADS * HEAD_DIM, KV_HEADS, rows };
+    close_args close = { b, HEADS * HEAD_DIM, o, o + (size_t)rows * HEADS * HEAD_DIM,
+                         KV_HEADS, rows };
     static rope_args rope;
 
     bench_fill(a, bytes);
@@ -281,7 +288,8 @@ static void bench_rows(void)
     bench_place(a, b, cs, rows);
     time_rows("k_close", blocks((int64_t)rows * HEADS, CLOSE_ROWS), CLOSE_THREADS, 0, &close,
               r * HEADS * (HEAD_DIM * 6 + 8));
-    time_rows("k_activate", (int64_t)rows * ACTIVATE_BLOCKS, ACTIVATE_THREADS, 0, &act, r * FFN * 6);
+    time_rows("k_activate", (int64_t)rows * ACTIVATE_BLOCKS, ACTIVATE_THREADS, 0, &act,
+              r * FFN * 6);
     void *const all[] = { a, b, w, cs, o, table, ids };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         bench_check(cudaFree(all[i]), "freeing");
@@ -315,8 +323,8 @@ int main(int argc, char **argv)
 {
     open_device();
     if (asked(argc, argv, "limits"))
-        printf("{\"bench\": \"limits\", \"copy_gbs\": %.1f, \"tflops\": %.1f}\n", bench_copy_gbs(stream),
-               bench_matrix_tflops(stream));
+        printf("{\"bench\": \"limits\", \"copy_gbs\": %.1f, \"tflops\": %.1f}\n",
+               bench_copy_gbs(stream), bench_matrix_tflops(stream));
     fflush(stdout);
     if (asked(argc, argv, "attend"))
         bench_attend();

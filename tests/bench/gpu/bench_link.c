@@ -1,6 +1,8 @@
 /*
 ** bench_link.c - the link between host and device: plainly, and through the queues of a program.
 **
+**   bench_link [in]        in: only the largest tiles, only to the device
+**
 ** Plainly: cudaMemcpyAsync between pinned and device memory, in, out and both at once. Through the
 ** queues: the same bytes as tiles that dev_start is given, from the store that the program pins
 ** when it opens. And what pinning costs. One line of JSON for each.
@@ -79,12 +81,14 @@ static double by_queues(const link_job *j, int ways)
         int64_t o = at % (j->room - j->tile + 1) / PAGE * PAGE;
         if (ways & IN)
             in = dev_start(j->d, DEV_H2D,
-                           &(dev_copy){ .dst = j->device[0] + o, .src = j->host[0] + o, .bytes = half,
-                                        .planes = 2, .dst_pitch = half, .src_pitch = half });
+                           &(dev_copy){ .dst = j->device[0] + o, .src = j->host[0] + o,
+                                    .bytes = half, .planes = 2, .dst_pitch = half,
+                                    .src_pitch = half });
         if (ways & OUT)
             out = dev_start(j->d, DEV_D2H,
-                            &(dev_copy){ .dst = j->host[1] + o, .src = j->device[1] + o, .bytes = half,
-                                         .planes = 2, .dst_pitch = half, .src_pitch = half });
+                            &(dev_copy){ .dst = j->host[1] + o, .src = j->device[1] + o,
+                                         .bytes = half, .planes = 2, .dst_pitch = half,
+                                         .src_pitch = half });
     }
     if (ways & IN)
         dev_wait(j->d, DEV_H2D, in);
@@ -110,10 +114,10 @@ static double gbs(double (*way)(const link_job *, int), const link_job *j, int w
     return (double)j->total / s[rounds / 2] / 1e9;
 }
 
-static void bench_copies(link_job *j, int64_t tile)
+static void bench_copies(link_job *j, int64_t tile, int last)
 {
     j->tile = tile;
-    for (int ways = IN; ways <= (IN | OUT); ways++) {
+    for (int ways = IN; ways <= last; ways++) {
         double plain = gbs(plainly, j, ways), queues = gbs(by_queues, j, ways);
         printf("{\"bench\": \"link\", \"way\": \"%s\", \"tile_kib\": %lld, \"plain_gbs\": %.2f, "
                "\"queues_gbs\": %.2f, \"of_plain\": %.3f}\n",
@@ -145,7 +149,8 @@ static void bench_pinning(void)
     int n = cores < MOST_THREADS ? (int)cores : MOST_THREADS;
     pthread_t thread[MOST_THREADS];
     touch_job job[MOST_THREADS];
-    unsigned char *p = mmap(NULL, (size_t)bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    unsigned char *p = mmap(NULL, (size_t)bytes, PROT_READ | PROT_WRITE,
+                            MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
     if (p == MAP_FAILED)
         bench_die("pinning", "cannot map host memory");
@@ -161,7 +166,8 @@ static void bench_pinning(void)
     double touched = now();
     bench_check(cudaHostRegister(p, (size_t)bytes, cudaHostRegisterDefault), "pinning");
     double pinned = now();
-    printf("{\"bench\": \"pinning\", \"bytes\": %lld, \"touch_gbs\": %.2f, \"register_gbs\": %.2f}\n",
+    printf("{\"bench\": \"pinning\", \"bytes\": %lld, \"touch_gbs\": %.2f, "
+           "\"register_gbs\": %.2f}\n",
            (long long)bytes, (double)bytes / (touched - from) / 1e9,
            (double)bytes / (pinned - touched) / 1e9);
     fflush(stdout);
@@ -169,8 +175,9 @@ static void bench_pinning(void)
     munmap(p, (size_t)bytes);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+    bool all = argc < 2 || strcmp(argv[1], "in") != 0;
     const hi_model *m = &hi_the_model;
     hi_options o = { 0 };
     char err[1024];
@@ -182,7 +189,8 @@ int main(void)
     j.d = dev_open(m, &o, &code, err, sizeof err);
     if (j.d == NULL)
         bench_die("open", err);
-    bench_pinning();
+    if (all)
+        bench_pinning();
     int64_t least = m->host_bytes < m->arena_bytes ? m->host_bytes : m->arena_bytes;
     j.room = least / 2 < 1LL << 30 ? least / 2 / PAGE * PAGE : 1LL << 30;
     if (j.room < bench_size(TILES[N_TILES - 1], TILES[N_TILES - 1] >> 8))
@@ -192,8 +200,8 @@ int main(void)
         j.device[i] = dev_arena(j.d) + i * j.room;
         bench_check(cudaStreamCreateWithFlags(&j.stream[i], cudaStreamNonBlocking), "a stream");
     }
-    for (int i = 0; i < N_TILES; i++)
-        bench_copies(&j, bench_size(TILES[i], TILES[i] >> 8));
+    for (int i = all ? 0 : N_TILES - 1; i < N_TILES; i++)
+        bench_copies(&j, bench_size(TILES[i], TILES[i] >> 8), all ? IN | OUT : IN);
     dev_close(j.d);
     return 0;
 }

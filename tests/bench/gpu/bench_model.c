@@ -6,8 +6,8 @@
 **
 ** One line of JSON for each length that the context holds: seconds of the prompt, of short ones the
 ** median of three; the median of DECODED tokens behind it, without the first two; bytes that one
-** token moved. NAME is printed, to tell plans apart. Ends before a length that cannot be done in the
-** seconds of BENCH_SECONDS, judged by the length before.
+** token moved. NAME is printed, to tell plans apart. Ends before a length that cannot be done in
+** the seconds of BENCH_SECONDS, judged by the length before.
 */
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,7 +17,7 @@
 
 extern const hi_model hi_the_model;
 
-enum { SHORT = 20000, REPEATS = 3, SKIP = 2, MOST_DECODED = 256 };
+enum { SHORT = 20000, REPEATS = 3, SKIP = 2, WARM_UP = 512, MOST_DECODED = 256 };
 
 static void die(const char *what, const char *why)
 {
@@ -79,8 +79,8 @@ static void measure(hi_run *r, const char *name, const int32_t *ids, int64_t n, 
     int64_t first = after.h2d_bytes;
     hi_get_stats(r, &after);
     printf("{\"bench\": \"model\", \"plan\": \"%s\", \"model\": \"%s\", \"tokens\": %lld, "
-           "\"prefill_s\": %.4f, \"decode_ms\": %.3f, \"prefill_in_bytes\": %lld, \"token_in_bytes\": %lld, "
-           "\"budget\": %lld, \"arena\": %lld}\n",
+           "\"prefill_s\": %.4f, \"decode_ms\": %.3f, \"prefill_in_bytes\": %lld, "
+           "\"token_in_bytes\": %lld, \"budget\": %lld, \"arena\": %lld}\n",
            name, m->name, (long long)n, median(seconds, repeats), 1e3 * median(token, decoded),
            (long long)before.h2d_bytes, (long long)(after.h2d_bytes - first) / decoded,
            (long long)m->budget_bytes, (long long)m->arena_bytes);
@@ -118,9 +118,8 @@ int main(int argc, char **argv)
            "\"device\": \"%s\", \"note\": \"%s\"}\n",
            argv[1], now() - begin, (long long)hi_the_model.host_bytes, hi_isa(r), hi_note(r));
     fflush(stdout);
-    int64_t warm = atoll(argv[3]);
-    if (fits(warm, decoded))
-        (void)prefill(r, ids, warm);
+    if (fits(WARM_UP, decoded))
+        (void)prefill(r, ids, WARM_UP);
     double rate = 0;                 /* seconds of the last prompt by the square of its tokens */
     for (int i = 3; i < argc; i++) {
         int64_t n = atoll(argv[i]);

@@ -1,7 +1,8 @@
 /*
-** bench_weights.c - takes the place of the runtime's random_weights, which makes every element of its
-** own: a minute of one core for eight billion. Here a tensor repeats the first million of them, begun
-** at another place in every piece. Only for times; programs have the runtime in a shared library.
+** bench_weights.c - takes the place of the runtime's random_weights, which makes every element of
+** its own: a minute of one core for eight billion. Here a tensor repeats the first million of them,
+** begun at another place in every piece. Only for times; programs have the runtime in a shared
+** library.
 */
 #include "random_weights.h"
 
@@ -23,7 +24,8 @@ static int make_tensor(const hi_model *m, const hi_tensor *t, weights_sink sink,
     return 0;
 }
 
-int random_weights(const hi_model *m, uint64_t seed, weights_sink sink, void *to, char *err, size_t n)
+int random_weights(const hi_model *m, uint64_t seed, weights_sink sink, void *to, char *err,
+                   size_t n)
 {
     unsigned char *some = malloc((size_t)(PIECE + SHIFTS) * (size_t)m->elt);
 

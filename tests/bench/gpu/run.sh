@@ -1,7 +1,7 @@
 #!/bin/sh
-# run.sh [SECONDS [PART..]]: the measurements of this folder, made by tests/gpu/pack.sh, for at most so
-# many seconds (530). Tables come last; every line measured is in $OUT/bench/lines.json (scratch/bench
-# without OUT), with the logs. Parts, in this order if none is named:
+# run.sh [SECONDS [PART..]]: the measurements of this folder, made by tests/gpu/pack.sh, for at most
+# so many seconds (1800). Tables come last; every line measured is in $OUT/bench/lines.json
+# (scratch/bench without OUT), with the logs. Parts, in this order if none is named:
 #
 #   kernels  limits of the device; prefill attention, decode attention, kernels over rows
 #   link     copies between host and device
@@ -14,7 +14,7 @@
 # Status 77 where there is no GPU.
 set -u
 cd "$(dirname "$0")/.." || exit 1
-seconds=${1:-530}
+seconds=${1:-1800}
 [ $# -gt 0 ] && shift
 [ $# -gt 0 ] || set -- kernels link models sdpa peers long
 end=$(($(date +%s) + seconds))
@@ -24,17 +24,15 @@ mkdir -p "$out"
 lines=$out/lines.json
 : >"$lines"
 LD_LIBRARY_PATH=$PWD/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
-for file in "${CUDA_HOME:-/usr/local/cuda}/lib64" /usr/lib/x86_64-linux-gnu \
-    "$(find /usr /opt /root /home -name libcublasLt.so.13 2>/dev/null | sed -n '1s/\/[^/]*$//p')"; do
-    [ -e "$file/libcublasLt.so.13" ] && LD_LIBRARY_PATH=$LD_LIBRARY_PATH:$file && break
-done
+products=$(./find_products.sh)
+[ -n "$products" ] && LD_LIBRARY_PATH=$LD_LIBRARY_PATH:$products
 export LD_LIBRARY_PATH
 bin/gpu_present >"$out/device" 2>&1 || { cat "$out/device"; exit 77; }
-cat "$out/device"
 
 left() { echo $((end - $(date +%s))); }
 
-# run NAME MOST COMMAND..: for MOST seconds or what is left; its lines are kept, its log is NAME.log.
+# run NAME MOST COMMAND..: for MOST seconds or what is left. Its lines are kept; NAME.log has the
+# rest.
 run() {
     name=$1 most=$2
     shift 2
@@ -45,8 +43,15 @@ run() {
     BENCH_SECONDS=$time timeout -k 5 "$time" "$@" >"$out/$name.json" 2>"$out/$name.log"
     status=$?
     cat "$out/$name.json" >>"$lines"
-    printf '%s: %d s%s\n' "$name" $(($(date +%s) - from)) "$(
-        [ $status -eq 0 ] || printf ', status %d: %s' $status "$(tail -n 1 "$out/$name.log" | cut -c 1-200)")"
+    why=
+    [ $status -eq 0 ] || why=", status $status: $(tail -n 1 "$out/$name.log" | cut -c 1-200)"
+    printf '%s: %d s%s\n' "$name" $(($(date +%s) - from)) "$why"
+}
+
+# What bounds are made of, where no part before has measured it.
+limits() {
+    grep -q '"limits"' "$lines" || run limits 60 bin/bench_kernels_d128 limits
+    grep -q '"link"' "$lines" || run link_in 60 bin/bench_link in
 }
 
 for part; do
@@ -57,10 +62,12 @@ for part; do
         ;;
     link) run link 90 bin/bench_link ;;
     models)
+        limits
         run resident 150 bin/bench_model_resident resident 16 1024 4096 16384 65536 102400
         run 24g 180 bin/bench_model_24g 24G 8 1024 4096 16384 65536 102400
         ;;
     long)
+        limits
         run resident_long 330 bin/bench_model_resident resident 8 409600
         run 24g_long 330 bin/bench_model_24g_long 24G 4 409600
         ;;
@@ -70,4 +77,5 @@ for part; do
     *) echo "$part: no such part" && exit 2 ;;
     esac
 done
+printf '\n%s\n' "$(cat "$out/device")"
 awk -f bench/table.awk "$lines"
