@@ -97,8 +97,12 @@ static int decode(hi_run *r, const hi_model *m, const cli *c, answer *a)
     for (int64_t i = 0; i < c->new_tokens && rc == 0; i++) {
         int32_t id = hi_argmax(last_scores(r, m, a->n_prompt, i == 0), m->vocab);
         if (id < 0) {
-            rc = say_error("the scores are not finite: the weights are damaged or not this model's",
-                           EXIT_FAILED);
+            if (hi_error_text(r)[0] != '\0') /* of the device */
+                rc = -1;
+            else
+                rc = say_error("the scores are not finite: the weights are damaged or not this "
+                               "model's",
+                               EXIT_FAILED);
             break;
         }
         if (is_end(m, id) && !c->ignore_eos)

@@ -86,6 +86,22 @@ static bool allocate(hi_run *r)
     return s->filled && s->stored && s->kept_at && s->frames_at && weights_place(r) == 0;
 }
 
+static int load(hi_run *r, const hi_options *o, int *code, char *err, size_t n)
+{
+    struct hi_state *s = r->in;
+    int rc = weights_load(s->m, o->weights, o->round_weights, dev_put_rows, s->dev, err, n);
+
+    if (rc == 0) {
+        dev_loaded(s->dev);
+        weights_start(r);
+    }
+    const char *failed = dev_error(s->dev);      /* not the files' fault */
+    *code = failed != NULL ? 1 : 4;
+    if (failed != NULL)
+        snprintf(err, n, "%s", failed);
+    return failed != NULL ? -1 : rc;
+}
+
 static int open_parts(hi_run *r, const hi_options *o, int *code, char *err, size_t n)
 {
     struct hi_state *s = r->in;
@@ -102,12 +118,7 @@ static int open_parts(hi_run *r, const hi_options *o, int *code, char *err, size
     s->arena = dev_arena(s->dev);
     s->host = dev_host(s->dev);
     dev_layout(s->dev, s->m->buf[HI_PREFILL]);
-    *code = 4;
-    if (weights_load(s->m, o->weights, o->round_weights, dev_put_rows, s->dev, err, n) != 0)
-        return -1;
-    dev_loaded(s->dev);
-    weights_start(r);
-    return 0;
+    return load(r, o, code, err, n);
 }
 
 hi_run *hi_open(const hi_model *m, const hi_options *o, int *code, char *err, size_t n)
@@ -178,7 +189,10 @@ const float *hi_logits(hi_run *r)
     const struct hi_state *s = r->in;
     const hi_buffer *b = &s->m->buf[s->phase][HI_B_LOGITS];
     int64_t rows = s->m->logits_all ? s->pass.n : 1;
-    return dev_scores(s->dev, (const float *)(s->arena + b->offset), rows * s->m->vocab);
+    const float *p = (const float *)(s->arena + b->offset);
+    const float *scores = dev_scores(s->dev, p, rows * s->m->vocab);
+    run_ok(r);                       /* keeps the failure of the device, if that was one */
+    return scores;
 }
 
 int32_t hi_argmax(const float *scores, int n)

@@ -77,7 +77,7 @@ static const char *compare(hi_run *r, const hi_model *m, const int32_t *ids, int
         return hi_error_text(r);
     for (int i = 0; i < m->vocab; i++)
         if (!isfinite(a[i]))
-            return "a score is not finite";
+            return hi_error_text(r)[0] != '\0' ? hi_error_text(r) : "a score is not finite";
     if (memcmp(a, b, bytes) != 0)
         return "one prompt and several differ in their bits";
     if (scores_after(r, m, ids, n, DECODED, n, b) != 0 ||

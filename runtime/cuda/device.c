@@ -99,7 +99,7 @@ static bool open_streams(hi_device *d)
 }
 
 /* The one allocation on the device. */
-static bool open_arena(hi_device *d)
+static bool open_arena(hi_device *d, int *code)
 {
     size_t left = 0, all = 0, need = (size_t)d->m->arena_bytes;
     void *p = NULL;
@@ -107,6 +107,7 @@ static bool open_arena(hi_device *d)
     if (!CUDA(d, "asking for free memory", cudaMemGetInfo(&left, &all)))
         return false;
     if (left < need || cudaMalloc(&p, need) != cudaSuccess) {
+        *code = 3;
         return cuda_fail(d, "%s needs %zu MiB of device memory in one piece; %zu of %zu MiB are free: "
                             "end what else uses the GPU, or generate it with a smaller --vram",
                          d->m->name, need >> 20, left >> 20, all >> 20);
@@ -140,10 +141,8 @@ static bool open_parts(hi_device *d, int *code)
     *code = 1;
     if (!open_gpu(d) || !open_streams(d))
         return false;
-    *code = 3;
-    if (!open_arena(d))
+    if (!open_arena(d, code))
         return false;
-    *code = 1;
     if (!open_desk(d))               /* before the store, which may take all that can be pinned */
         return false;
     if (!store_open(d, code))
@@ -290,5 +289,7 @@ const float *dev_scores(hi_device *d, const float *p, int64_t n)
     CUDA(d, "reading scores",
          cudaMemcpyAsync(d->scores, p, (size_t)n * sizeof *p, cudaMemcpyDeviceToHost, d->compute));
     dev_finish(d);
+    if (cuda_failed(d))              /* all ones: not a number */
+        memset(d->scores, 0xff, (size_t)n * sizeof *d->scores);
     return d->scores;
 }

@@ -84,17 +84,21 @@ enum {
     CLOSE_ROWS = 8,                  /* of a block */
 
     /* products of a few rows: a block takes PRODUCT_COLS columns, few enough for 4096 of them to
-       fill a device. Its warps take pieces of k in turns, which come through the warp's own ring
-       of PRODUCT_DEPTH: blocks of 48 KB, two to a multiprocessor of 100 KB. */
+       fill a device; or more, so that x, which every block reads, costs less where it has many
+       rows. Its warps take pieces of k in turns, which come through the warp's own ring: blocks of
+       64 KB, three to a multiprocessor of 228 KB, one to 100 KB. */
     PRODUCT_ROWS = 16,
-    PRODUCT_TILES = 2,               /* of 8 columns */
-    PRODUCT_COLS = 8 * PRODUCT_TILES,
+    PRODUCT_COLS = 16,
+    PRODUCT_WIDE_COLS = 32,
+    PRODUCT_WIDE_FROM = 5,           /* rows, and */
+    PRODUCT_WIDE_LEAST = 4096,       /* columns, from which on that is better */
     PRODUCT_WARPS = 8,               /* that the bits hang on, and on the piece */
     PRODUCT_THREADS = 32 * PRODUCT_WARPS,
     PRODUCT_PIECE = 64,              /* elements: 128 bytes of a row */
-    PRODUCT_DEPTH = 3,
-    PRODUCT_SMEM = PRODUCT_WARPS * PRODUCT_DEPTH * PRODUCT_COLS * PRODUCT_PIECE * 2,
-    PRODUCT_BLOCKS = 3               /* on a multiprocessor, for registers */
+    PRODUCT_RING = 8 << 10,          /* of a warp: pieces of all its columns, four or two */
+    PRODUCT_SMEM = PRODUCT_WARPS * PRODUCT_RING,
+    PRODUCT_BLOCKS = 3,              /* on a multiprocessor, for registers */
+    PRODUCT_WIDE_BLOCKS = 2
 };
 
 #endif

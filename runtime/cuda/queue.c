@@ -27,11 +27,11 @@ static bool open_bounce(hi_device *d, copy_queue *q)
 {
     void *p = NULL;
 
-    if (!CUDA(d, "pinning a bounce buffer",
-              cudaHostAlloc(&p, 2 * (size_t)BOUNCE_BYTES, cudaHostAllocDefault)) ||
-        !CUDA(d, "making a stream", cudaStreamCreateWithFlags(&q->stage, cudaStreamNonBlocking)))
-        return false;
+    CUDA(d, "pinning a bounce buffer",
+         cudaHostAlloc(&p, 2 * (size_t)BOUNCE_BYTES, cudaHostAllocDefault));
     q->bounce = p;
+    if (!CUDA(d, "making a stream", cudaStreamCreateWithFlags(&q->stage, cudaStreamNonBlocking)))
+        return false;
     for (int i = 0; i < PIECES; i++)
         if (!open_event(d, &q->piece[i].full, cudaEventDisableTiming) ||
             !open_event(d, &q->piece[i].empty, cudaEventDisableTiming))
@@ -85,9 +85,13 @@ void queues_close(hi_device *d)
 
 void queues_drain(hi_device *d)
 {
-    for (int s = 0; s < DEV_STREAMS; s++)
-        if (d->queue[s].stream != NULL)
-            (void)cudaStreamSynchronize(d->queue[s].stream);
+    for (int s = 0; s < DEV_STREAMS; s++) {
+        const copy_queue *q = &d->queue[s];
+        if (q->stage != NULL)
+            cuda_check(d, cudaStreamSynchronize(q->stage), NAMES[s]);
+        if (q->stream != NULL)
+            cuda_check(d, cudaStreamSynchronize(q->stream), NAMES[s]);
+    }
 }
 
 /* ---- times ---- */

@@ -109,3 +109,5 @@ set_tests_properties(cuda.build PROPERTIES SKIP_RETURN_CODE 77)
 hi_cuda_program(cuda_main_toy_gqa "${HI_HOME}/runtime/main.c" bits_toy_gqa_4 toy_gqa)
 add_test(NAME cuda.selftest COMMAND cuda_main_toy_gqa selftest)
 set_tests_properties(cuda.selftest PROPERTIES PASS_REGULAR_EXPRESSION "selftest: passed")
+
+include(cuda_more.cmake)

@@ -1,9 +1,9 @@
 #!/bin/sh
-# cuda_faults.sh make LIST NAME FROM TO: a source file with the fault of that name of cuda_faults.txt.
+# cuda_faults.sh make LIST NAME FROM TO: a source file with the fault of that name of LIST.
 # cuda_faults.sh small FROM TO: a source file with so few slots, and so short a reach of a recorded
 # token, that all are used again soon.
-# cuda_faults.sh same|catch PROGRAM WEIGHTS REFERENCE PINNED RUNS..: the program's chat is the reference's in
-# every run; in some run it is not, or the program is refused, or does not end.
+# cuda_faults.sh same|catch PROGRAM WEIGHTS REFERENCE PINNED RUNS..: the program's chat is the
+# reference's in every run; in some run it is not, or the program is refused, or does not end.
 #
 # A run is a mode of the emulated streams, with a seed behind ':'; before it p where nothing of the
 # store can be pinned, h where some of it can. PINNED: bytes that the program pins beside the store.
@@ -29,7 +29,11 @@ make_fault() {
             if (at == 0 || index(substr(text, at + 1), old) > 0)
                 exit 1
             printf "%s%s%s", substr(text, 1, at - 1), ENVIRON["NEW"], substr(text, at + length(old))
-        }' "$from" >"$to" || { echo "cuda_faults.sh: $2: not once in $from" >&2; rm -f "$to"; exit 1; }
+        }' "$from" >"$to" || {
+        echo "cuda_faults.sh: $2: not once in $from" >&2
+        rm -f "$to"
+        exit 1
+    }
 }
 
 run() {
@@ -42,8 +46,8 @@ run() {
     h*) export CUDA_EMU_PINNED=$((pinned + 200000)) ;;
     *) unset CUDA_EMU_PINNED ;;
     esac
-    CUDA_EMU_PAGEABLE=0 CUDA_EMU_MODE=$mode CUDA_EMU_SEED=$seed timeout 60 "$program" chat "$weights" "$out" \
-        "$reference" 2>"$out.err"
+    CUDA_EMU_PAGEABLE=0 CUDA_EMU_MODE=$mode CUDA_EMU_SEED=$seed timeout 60 \
+        "$program" chat "$weights" "$out" "$reference" 2>"$out.err"
 }
 
 case $what in
@@ -51,8 +55,10 @@ make)
     make_fault "$@"
     ;;
 small)
-    sed 's/^    EVENTS = 1024,/    EVENTS = 2,/;s/BOUNCE_BYTES = 8 << 20,/BOUNCE_BYTES = 4 << 10,/;s/PIECES = 64,/PIECES = 4,/;s/^enum { REACH = 2048 };/enum { REACH = 64 };/' \
-        "$1" >"$2"
+    sed 's/^    EVENTS = 1024,/    EVENTS = 2,/
+        s/BOUNCE_BYTES = 8 << 20,/BOUNCE_BYTES = 4 << 10,/
+        s/PIECES = 64,/PIECES = 4,/
+        s/^enum { REACH = 2048 };/enum { REACH = 64 };/' "$1" >"$2"
     case $1 in
     *inside.h) changed=3 ;;
     *graph.c) changed=1 ;;

@@ -1,7 +1,7 @@
 #!/bin/sh
-# cuda_refused.sh PROGRAM REFERENCE IDS: what a program of the cuda target says of a machine that does
-# not serve it, and of options that it does not have. PROGRAM has a ring and its embedding on the
-# host, REFERENCE is the same model with everything resident. stdout stays empty unless there is an
+# cuda_refused.sh PROGRAM REFERENCE IDS: what a program of the cuda target says of a machine that
+# does not serve it, and of options that it does not have. PROGRAM has a ring and its embedding on the
+# host; REFERENCE is the same model with everything resident. stdout stays empty unless there is an
 # answer.
 set -u
 program=$1 reference=$2
@@ -54,12 +54,14 @@ refuse 2 "--isa: only programs of the cpu target have it" X= --isa avx2
 refuse 2 "--link-gbps: only programs of the cpu target have it" X= --link-gbps 2
 
 # ---- the device ----
-refuse 1 "no NVIDIA GPU is visible here; without one, generate the program with --target cpu" CUDA_EMU_DEVICES=0
+refuse 1 "no NVIDIA GPU is visible here; without one, generate the program with --target cpu" \
+    CUDA_EMU_DEVICES=0
 refuse 1 "has compute capability 7.5; 8.0 or newer is needed" CUDA_EMU_CC=7.5
 refuse 1 "no NVIDIA driver, or one older than CUDA 13." CUDA_EMU_FAIL=cudaGetDeviceCount:1=35
 refuse 3 "of device memory in one piece; 8 of 8 MiB are free" CUDA_EMU_MEMORY=8M
 refuse 3 "of device memory in one piece" CUDA_EMU_FAIL=cudaMalloc:1
-refuse 1 "CUDA, making a copy stream: unknown error (cudaErrorUnknown)" CUDA_EMU_FAIL=cudaStreamCreateWithFlags:2
+refuse 1 "CUDA, making a copy stream: unknown error (cudaErrorUnknown)" \
+    CUDA_EMU_FAIL=cudaStreamCreateWithFlags:2
 refuse 1 "CUDA, loading the kernels:" CUDA_EMU_FAIL=cudaLibraryLoadData:1=209
 refuse 1 "CUDA, copying to the device:" CUDA_EMU_FAIL=copy:1
 
@@ -68,7 +70,7 @@ run 1 "an illegal memory access was encountered (cudaErrorIllegalAddress)" CUDA_
 run 1 "cuBLASLt, product with a matrix (" CUDA_EMU_FAIL=cublasLtMatmul:20
 run 1 "CUDA, " CUDA_EMU_FAIL=copy:50
 
-# ---- pinned memory: what the rest of the program takes is 33718480 bytes; the store has 348160 ----
+# ---- pinned memory: what is not the store's takes 33.6 MB; the store has 0.4 MB ----
 some="GiB of host memory could be pinned; the rest is copied twice"
 answer "" X=
 grep -q pinned "$t/err" && wrong "all is pinned, and yet there is a note"

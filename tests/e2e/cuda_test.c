@@ -2,10 +2,10 @@
 ** cuda_test.c - what the host code of the cuda target promises besides bits, on the emulated GPU.
 **
 **   cuda_test counts WEIGHTS           memory, bytes moved, waits of the host
-**   cuda_test chat WEIGHTS OUT [LIKE]  prompts, tokens and rewinds in turns: hashes, a line each; the
-**                                      first line that is not LIKE's ends it
+**   cuda_test chat WEIGHTS OUT [LIKE]  prompts, tokens and rewinds in turns: hashes, a line each;
+**                                      the first that is not LIKE's ends it
 **   cuda_test ends WEIGHTS             cancel; runs one after the other
-**   cuda_test failures WEIGHTS [K OF]  of each kind of call the K-th fails, and every OF-th behind it
+**   cuda_test failures WEIGHTS [K OF]  of each kind of call the K-th fails, then every OF-th
 */
 #include <math.h>
 #include <string.h>
@@ -64,7 +64,8 @@ static uint64_t hash_scores(hi_run *r, int n)
     const float *scores = last_scores(r, n);
 
     if (hi_argmax(scores, hi_the_model.vocab) < 0)
-        die("scores that are not finite at token %lld: %s", (long long)hi_length(r), hi_error_text(r));
+        die("scores that are not finite at token %lld: %s", (long long)hi_length(r),
+            hi_error_text(r));
     return hash(scores);
 }
 
@@ -115,7 +116,8 @@ static int64_t to_host(int n, bool prompt)
 }
 
 /* hi_stats and the emulation agree; what goes back is what is new. */
-static void check_moved(hi_run *r, int n, bool prompt, const hi_stats *s0, const emu_cuda_counts *c0)
+static void check_moved(hi_run *r, int n, bool prompt, const hi_stats *s0,
+                        const emu_cuda_counts *c0)
 {
     hi_stats s = settled(r);
     emu_cuda_counts c = emu_cuda_stats();
@@ -146,8 +148,8 @@ static bool in_table(int n)
     return false;
 }
 
-/* A prompt at the beginning: the plan's bytes; the host waits for passes behind the one it is at, and
-   for the last. */
+/* A prompt at the beginning: the plan's bytes; the host waits for passes behind the one it is at,
+   and for the last. */
 static void check_prompt(hi_run *r, int n)
 {
     const hi_model *m = &hi_the_model;
@@ -155,10 +157,11 @@ static void check_prompt(hi_run *r, int n)
     emu_cuda_counts c0 = emu_cuda_stats();
     hi_forecast f = forecast_at(m, n);
 
+    int chunks = (n - 1) / m->rows[HI_PREFILL] + 1;
     stream_waits = event_waits = 0;
     feed(r, ids, n);
     same("waits for streams", stream_waits, 1);
-    same("waits for events", event_waits, (uint64_t)((n - 1) / m->rows[HI_PREFILL] + 1) * (uint64_t)m->panels);
+    same("waits for events", event_waits, (uint64_t)chunks * (uint64_t)m->panels);
     check_moved(r, n, true, &s0, &c0);
     hi_stats s = settled(r);
     if (in_table(n)) {
@@ -315,7 +318,8 @@ static void ends(const hi_options *o)
         hi_run *r = open_run(o);
         feed(r, ids, PROMPT);
         uint64_t now = hash_scores(r, PROMPT);
-        check(i == 0 || now == first, "scores of runs one after the other", (double)now, (double)first);
+        check(i == 0 || now == first, "scores of runs one after the other", (double)now,
+              (double)first);
         first = now;
         int chunk = 2;
         hi_set_watch(r, stop, &chunk);

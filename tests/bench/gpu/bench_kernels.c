@@ -1,7 +1,7 @@
 /*
 ** bench_kernels.c - kernels of the cuda target, of one shape, against what the device can do.
 **
-**   bench_kernels [limits] [attend] [decode] [rows]     (all)
+**   bench_kernels [limits] [attend] [decode] [products] [rows]      (all)
 **
 ** One line of JSON for each measurement. Prefill attention: as a fraction of the rate of a large
 ** matrix product; decode attention and the kernels over rows: of the bandwidth of a copy.
@@ -225,6 +225,58 @@ static void bench_decode(void)
         bench_check(cudaFree(all[i]), "freeing");
 }
 
+/* ---- products of a token ---- */
+
+typedef struct token_product {
+    product_args a;
+    const unsigned char *w;
+    int64_t bytes;                   /* of one matrix */
+    int sets;                        /* that take turns, so that no cache holds them */
+} token_product;
+
+static void next_matrix(job *j, int i)
+{
+    token_product *p = (token_product *)j->args;     /* its first member is the argument */
+    p->a.w = p->w + i % p->sets * p->bytes;
+}
+
+static void time_product(token_product *p, const char *matrix, int n, int k, int64_t room)
+{
+    p->a.x_stride = k;
+    p->a.n = p->a.to = n;
+    p->a.k = k;
+    p->bytes = (int64_t)n * k * 2;
+    p->sets = (int)(room / p->bytes);
+    job j = { "k_product", find("k_product", PRODUCT_SMEM), blocks(p->a.rows, PRODUCT_ROWS),
+              (int)blocks(n, PRODUCT_COLS), 1, PRODUCT_THREADS, PRODUCT_SMEM, p, next_matrix };
+    double ms = bench_ms(launch, &j, stream), gbs = (double)p->bytes / ms / 1e6;
+    printf("{\"bench\": \"product\", \"matrix\": \"%s\", \"n\": %d, \"k\": %d, \"us\": %.2f, "
+           "\"gbs\": %.1f, \"of_copy\": %.3f}\n",
+           matrix, n, k, ms * 1e3, gbs, gbs / bench_copy_gbs(stream));
+    fflush(stdout);
+}
+
+static void bench_products(void)
+{
+    enum { WIDE = 2 * FFN > QKV_COLS ? 2 * FFN : QKV_COLS, WIDEST = VOCAB > WIDE ? VOCAB : WIDE };
+    int64_t room = 2 * 2LL * HIDDEN * WIDEST;        /* two of the largest matrix */
+    size_t x = 2 * (HIDDEN + FFN + HEADS * HEAD_DIM), y = 4 * (VOCAB + 2 * FFN + QKV_COLS);
+    token_product p = { .a = { .y = bench_alloc(y), .x = bench_alloc(x), .rows = 1 },
+                        .w = bench_alloc((size_t)room) };
+
+    bench_fill((void *)p.a.x, x);
+    bench_fill((void *)p.w, (size_t)room);
+    time_product(&p, "qkv", QKV_COLS, HIDDEN, room);
+    time_product(&p, "o", HIDDEN, HEADS * HEAD_DIM, room);
+    time_product(&p, "gate, up", 2 * FFN, HIDDEN, room);
+    time_product(&p, "down", HIDDEN, FFN, room);
+    p.a.mode = PRODUCT_F32;
+    time_product(&p, "scores", VOCAB, HIDDEN, room);
+    bench_check(cudaFree(p.a.y), "freeing");
+    bench_check(cudaFree((void *)p.a.x), "freeing");
+    bench_check(cudaFree((void *)p.w), "freeing");
+}
+
 /* ---- kernels over rows ---- */
 
 static void time_rows(const char *name, int64_t x, int threads, int shared, void *args,
@@ -330,6 +382,8 @@ int main(int argc, char **argv)
         bench_attend();
     if (asked(argc, argv, "decode"))
         bench_decode();
+    if (asked(argc, argv, "products"))
+        bench_products();
     if (asked(argc, argv, "rows"))
         bench_rows();
     return 0;

@@ -3,7 +3,7 @@
 # so many seconds (1800). Tables come last; every line measured is in $OUT/bench/lines.json
 # (scratch/bench without OUT), with the logs. Parts, in this order if none is named:
 #
-#   kernels  limits of the device; prefill attention, decode attention, kernels over rows
+#   kernels  limits of the device; attention of prompts and of tokens; products of a token; the rest
 #   link     copies between host and device
 #   models   Llama-3-8B's shape to 100K tokens: all on the device, and within 24G
 #   sdpa     prefill attention by PyTorch, where it is
@@ -58,7 +58,7 @@ for part; do
     case $part in
     kernels)
         run kernels_d128 90 bin/bench_kernels_d128
-        run kernels_d64 60 bin/bench_kernels_d64 attend decode rows
+        run kernels_d64 60 bin/bench_kernels_d64 attend decode
         ;;
     link) run link 90 bin/bench_link ;;
     models)

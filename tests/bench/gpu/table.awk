@@ -43,6 +43,10 @@ kind == "decode" {
     decode[++decodes] = sprintf("| %d | %d | %.1f | %.1f | %.1f | %.0f | %.2f |", number("head_dim"),
         number("keys"), number("part_us"), number("merge_us"), number("both_us"), number("gbs"), number("of_copy"))
 }
+kind == "product" {
+    products[++n_products] = sprintf("| %s | %d | %d | %.1f | %.0f | %.2f |", text("matrix"),
+        number("n"), number("k"), number("us"), number("gbs"), number("of_copy"))
+}
 kind == "rows" {
     name = text("kernel")
     if (!(name in row_seen)) { row_seen[name] = 1; row_name[++rows] = name; row_hidden = number("hidden") }
@@ -90,6 +94,11 @@ END {
         print "\ndecode attention, 8 KV heads, GQA 4; GB/s of keys and values, and of a copy\n"
         print "| head | keys | parts us | merge us | both us | GB/s | of copy |\n|---|---|---|---|---|---|---|"
         for (i = 1; i <= decodes; i++) print decode[i]
+    }
+    if (n_products) {
+        print "\nproducts of one token; GB/s of weights, and of a copy\n"
+        print "| matrix | n | k | us | GB/s | of copy |\n|---|---|---|---|---|---|"
+        for (i = 1; i <= n_products; i++) print products[i]
     }
     if (rows) {
         printf "\nkernels over rows, hidden %d\n\n| kernel | GB/s | of copy |\n|---|---|---|\n", row_hidden
