@@ -58,7 +58,7 @@ static void profile_path(const char *folder, const char *name, char *out, size_t
 }
 
 /* The card that a budget suggests: the largest that is no larger. */
-static const char *suggested(int64_t vram)
+static const char *suggested(int64_t vram, bool cuda)
 {
     static const struct {
         int64_t gib;
@@ -69,13 +69,16 @@ static const char *suggested(int64_t vram)
     for (size_t i = 0; i < sizeof CARD / sizeof *CARD; i++)
         if (vram >= CARD[i].gib << 30)
             return CARD[i].name;
+    if (cuda)                        /* a program for a card, whatever its share of it */
+        return vram < 0 ? "rtx4090" : "rtx3060-12g";
     return "cpu";
 }
 
 static int load_machine(const hi_command *c, hi_machine *m, hi_error *e)
 {
     char path[PATH_LEN], host[PATH_LEN];
-    const char *name = c->machine != NULL ? c->machine : suggested(c->request.vram_bytes);
+    bool cuda = c->target_given && c->request.target == TARGET_CUDA;
+    const char *name = c->machine != NULL ? c->machine : suggested(c->request.vram_bytes, cuda);
 
     profile_path("", name, path, sizeof path);
     if (c->host != NULL)

@@ -110,7 +110,7 @@ typedef struct product_args {
     int mode;
 } product_args;
 
-enum { PRODUCT_STORE, PRODUCT_ADD, PRODUCT_F32 };    /* ORDER MODES: device.h */
+enum { PRODUCT_STORE, PRODUCT_ADD, PRODUCT_F32 };
 
 /* A matrix stack as the copy engine sees it: filled by tensor_map.c, opaque to all else. */
 typedef struct tensor_map {

@@ -12,6 +12,8 @@
 
 const int kernel_shared[N_KERNELS] = {
     [K_rmsnorm] = NORM_SMEM,
+    [K_product] = PRODUCT_SMEM,
+    [K_product_wide] = PRODUCT_SMEM,
     [K_attend_full] = ATTEND_SMEM,
     [K_attend_causal] = ATTEND_SMEM,
     [K_attend_part] = PART_SMEM,
@@ -101,10 +103,32 @@ void dev_activate(hi_device *d, void *mlp, int rows)
                   &a);
 }
 
+/* Of decoded tokens and for scores: few rows, mostly; the weights are read once for 16 of them. */
+static void multiply_few(hi_device *d, const dev_product *p)
+{
+    static const int MODE[] = { [DEV_STORE] = PRODUCT_STORE,
+                                [DEV_ADD] = PRODUCT_ADD,
+                                [DEV_F32] = PRODUCT_F32 };
+    product_args a = { p->y, p->x,    p->w,  p->bias, p->x_stride, p->rows,
+                       p->n, p->k, p->from, p->to,   MODE[p->mode] };
+
+    int cols = p->to - p->from;
+    bool wide = p->rows >= PRODUCT_WIDE_FROM && cols >= PRODUCT_WIDE_LEAST;
+    int64_t of_cols = blocks(cols, wide ? PRODUCT_WIDE_COLS : PRODUCT_COLS);
+
+    kernel_launch(d, wide ? K_product_wide : K_product,
+                  (launch_shape){ of_cols * blocks(p->rows, PRODUCT_ROWS), 1, 1, PRODUCT_THREADS },
+                  &a);
+}
+
 void dev_matmul(hi_device *d, const dev_product *p)
 {
     char why[ERROR_LEN];
 
+    if (p->decode || p->mode == DEV_F32) {
+        multiply_few(d, p);
+        return;
+    }
     if (cuda_failed(d))
         return;
     if (!lt_multiply(d->plans, p, why, sizeof why))

@@ -1,5 +1,5 @@
 /*
-** lt.c - matrix products by cuBLASLt: algorithms chosen at start, one for each matrix and row class.
+** lt.c - matrix products of prompts by cuBLASLt: algorithms chosen at start, one for each matrix.
 **
 ** y (rows, n) = x (rows, k) W^T with rows side by side is, in the library's columns, y^T = W x^T: W
 ** is its transposed A, x its B. A product of some columns alone uses the algorithm of all of them.
@@ -11,7 +11,7 @@
 #include <string.h>
 #include "lt_load.h"
 
-enum { CLASSES = 2, MOST_PLANS = 16, CANDIDATES = 16, ALIGNMENT = 16, DECODE_ROWS = 16 };
+enum { MOST_PLANS = 8, CANDIDATES = 16, ALIGNMENT = 16 };
 
 /* The matrices of a model, as far as products differ. */
 typedef struct lt_shape {
@@ -19,11 +19,11 @@ typedef struct lt_shape {
     int64_t x_stride;
     dev_mode mode;
     bool bias;
+    int cut;                         /* columns before it, or behind, are asked for alone; 0: never */
 } lt_shape;
 
 typedef struct lt_plan {
     lt_shape shape;
-    bool decode;                     /* the row class */
     cublasLtMatmulDesc_t desc;
     cublasLtMatrixLayout_t a, b, d;
     cublasLtMatmulAlgo_t algo;
@@ -49,11 +49,6 @@ static bool failed(cublasStatus_t s, const lt_shape *p, const char *action, char
 
 /* ---- descriptors ---- */
 
-static cudaDataType_t result_type(dev_mode mode)
-{
-    return mode == DEV_F32 ? CUDA_R_32F : CUDA_R_16BF;
-}
-
 static cublasStatus_t set(const lt_plans *p, const lt_plan *q, cublasLtMatmulDescAttributes_t what,
                           int32_t value)
 {
@@ -68,7 +63,7 @@ static cublasStatus_t set_epilogue(const lt_plans *p, const lt_plan *q)
     return set(p, q, CUBLASLT_MATMUL_DESC_EPILOGUE, CUBLASLT_EPILOGUE_BIAS);
 }
 
-/* For the most rows that the class can have. */
+/* For the most rows that a pass can have. */
 static bool describe(lt_plans *p, lt_plan *q, int rows, char *err, size_t n)
 {
     const lt_api *api = p->api;
@@ -84,7 +79,7 @@ static bool describe(lt_plans *p, lt_plan *q, int rows, char *err, size_t n)
            !failed(api->cublasLtMatrixLayoutCreate(&q->b, CUDA_R_16BF, k, (uint64_t)rows,
                                                    s->x_stride),
                    s, "laying out rows", err, n) &&
-           !failed(api->cublasLtMatrixLayoutCreate(&q->d, result_type(s->mode), w, (uint64_t)rows,
+           !failed(api->cublasLtMatrixLayoutCreate(&q->d, CUDA_R_16BF, w, (uint64_t)rows,
                                                    (int64_t)w),
                    s, "laying out the result", err, n);
 }
@@ -120,16 +115,37 @@ static cublasStatus_t set_rows(const lt_plans *p, const lt_plan *q, int rows)
     return p->api->cublasLtMatrixLayoutSetAttribute(q->d, CUBLASLT_MATRIX_LAYOUT_COLS, &n, sizeof n);
 }
 
-/* Does it work for a single row, too? */
-static bool takes_one_row(const lt_plans *p, const lt_plan *q, const cublasLtMatmulAlgo_t *a,
-                          int rows)
+static cublasStatus_t set_cols(const lt_plans *p, const lt_plan *q, int cols)
+{
+    uint64_t n = (uint64_t)cols;
+    cublasStatus_t s = p->api->cublasLtMatrixLayoutSetAttribute(q->a, CUBLASLT_MATRIX_LAYOUT_COLS,
+                                                                &n, sizeof n);
+    if (s != CUBLAS_STATUS_SUCCESS)
+        return s;
+    return p->api->cublasLtMatrixLayoutSetAttribute(q->d, CUBLASLT_MATRIX_LAYOUT_ROWS, &n, sizeof n);
+}
+
+/* Does it work for so many rows and columns? */
+static bool takes(const lt_plans *p, const lt_plan *q, const cublasLtMatmulAlgo_t *a, int rows,
+                  int cols)
 {
     cublasLtMatmulHeuristicResult_t r;
-    bool fits = set_rows(p, q, 1) == CUBLAS_STATUS_SUCCESS &&
-                p->api->cublasLtMatmulAlgoCheck(p->handle, q->desc, q->a, q->b, q->d, q->d, a,
-                                                &r) == CUBLAS_STATUS_SUCCESS &&
-                r.workspaceSize <= (size_t)p->place.bytes;
-    return set_rows(p, q, rows) == CUBLAS_STATUS_SUCCESS && fits;
+
+    return set_rows(p, q, rows) == CUBLAS_STATUS_SUCCESS &&
+           set_cols(p, q, cols) == CUBLAS_STATUS_SUCCESS &&
+           p->api->cublasLtMatmulAlgoCheck(p->handle, q->desc, q->a, q->b, q->d, q->d, a, &r) ==
+               CUBLAS_STATUS_SUCCESS &&
+           r.workspaceSize <= (size_t)p->place.bytes;
+}
+
+/* For a single row, and for the columns that are asked for alone, before 'cut' and behind it? */
+static bool takes_all(const lt_plans *p, const lt_plan *q, const cublasLtMatmulAlgo_t *a, int rows)
+{
+    int n = q->shape.n, cut = q->shape.cut;
+
+    return takes(p, q, a, 1, n) && (cut == 0 || (takes(p, q, a, 1, cut) &&
+                                                 takes(p, q, a, rows, n - cut))) &&
+           takes(p, q, a, rows, n);
 }
 
 static cublasLtMatmulPreference_t preference(const lt_plans *p)
@@ -169,7 +185,7 @@ static bool choose(lt_plans *p, lt_plan *q, int rows, char *err, size_t n)
         return false;
     for (int i = 0; i < n_found; i++)
         if (found[i].state == CUBLAS_STATUS_SUCCESS && in_one_order(p, &found[i].algo) &&
-            takes_one_row(p, q, &found[i].algo, rows)) {
+            takes_all(p, q, &found[i].algo, rows)) {
             q->algo = found[i].algo;
             q->workspace = found[i].workspaceSize;
             return true;
@@ -181,12 +197,11 @@ static bool choose(lt_plans *p, lt_plan *q, int rows, char *err, size_t n)
 
 /* ---- open and close ---- */
 
-static bool add(lt_plans *p, lt_shape shape, bool decode, int rows, char *err, size_t n)
+static bool add(lt_plans *p, lt_shape shape, int rows, char *err, size_t n)
 {
     lt_plan *q = &p->plan[p->n_plans++];
 
     q->shape = shape;
-    q->decode = decode;
     return describe(p, q, rows, err, n) && choose(p, q, rows, err, n);
 }
 
@@ -195,19 +210,15 @@ static bool add_all(lt_plans *p, const hi_model *m, char *err, size_t n)
     int q_cols = m->heads * m->head_dim, qkv = q_cols + 2 * m->kv_heads * m->head_dim;
     const hi_layer *l = &m->layer[0];
     const lt_shape SHAPES[] = {
-        { qkv, m->hidden, m->hidden, DEV_STORE, l->qkv_bias >= 0 },
-        { m->hidden, q_cols, q_cols, DEV_ADD, l->o_bias >= 0 },
-        { 2 * m->ffn, m->hidden, m->hidden, DEV_STORE, l->gate_up_bias >= 0 },
-        { m->hidden, m->ffn, 2 * m->ffn, DEV_ADD, l->down_bias >= 0 },
-        { m->vocab, m->hidden, m->hidden, DEV_F32, false },
+        { qkv, m->hidden, m->hidden, DEV_STORE, l->qkv_bias >= 0, q_cols },
+        { m->hidden, q_cols, q_cols, DEV_ADD, l->o_bias >= 0, 0 },
+        { 2 * m->ffn, m->hidden, m->hidden, DEV_STORE, l->gate_up_bias >= 0, 0 },
+        { m->hidden, m->ffn, 2 * m->ffn, DEV_ADD, l->down_bias >= 0, 0 },
     };
 
-    for (int decode = 0; decode < CLASSES; decode++)
-        for (size_t i = 0; i < sizeof SHAPES / sizeof *SHAPES; i++) {
-            int rows = decode ? DECODE_ROWS : m->rows[HI_PREFILL];
-            if (!add(p, SHAPES[i], decode, rows, err, n))
-                return false;
-        }
+    for (size_t i = 0; i < sizeof SHAPES / sizeof *SHAPES; i++)
+        if (!add(p, SHAPES[i], m->rows[HI_PREFILL], err, n))
+            return false;
     return true;
 }
 
@@ -261,7 +272,7 @@ static lt_plan *find(lt_plans *p, const dev_product *product)
     for (int i = 0; i < p->n_plans; i++) {
         lt_plan *q = &p->plan[i];
         const lt_shape *s = &q->shape;
-        if (q->decode == product->decode && s->n == product->n && s->k == product->k &&
+        if (s->n == product->n && s->k == product->k &&
             s->x_stride == product->x_stride && s->mode == product->mode &&
             s->bias == (product->bias != NULL))
             return q;
@@ -272,12 +283,7 @@ static lt_plan *find(lt_plans *p, const dev_product *product)
 /* Columns [from, to) of 'rows' rows. */
 static cublasStatus_t resize(const lt_plans *p, const lt_plan *q, const dev_product *product)
 {
-    uint64_t cols = (uint64_t)(product->to - product->from);
-    cublasStatus_t s = p->api->cublasLtMatrixLayoutSetAttribute(q->a, CUBLASLT_MATRIX_LAYOUT_COLS,
-                                                                &cols, sizeof cols);
-    if (s == CUBLAS_STATUS_SUCCESS)
-        s = p->api->cublasLtMatrixLayoutSetAttribute(q->d, CUBLASLT_MATRIX_LAYOUT_ROWS, &cols,
-                                                     sizeof cols);
+    cublasStatus_t s = set_cols(p, q, product->to - product->from);
     return s == CUBLAS_STATUS_SUCCESS ? set_rows(p, q, product->rows) : s;
 }
 
@@ -294,14 +300,14 @@ bool lt_multiply(lt_plans *p, const dev_product *product, char *err, size_t n)
 {
     const lt_plan *q = find(p, product);
     const float one = 1, beta = product->mode == DEV_ADD ? 1 : 0;
-    int64_t from = product->from, elt = product->mode == DEV_F32 ? 4 : 2;
+    int64_t from = product->from;
 
     if (q == NULL) {
         snprintf(err, n, "no product was prepared for a matrix (%d, %d)", product->n, product->k);
         return false;
     }
     const uint16_t *w = (const uint16_t *)product->w + from * product->k;
-    unsigned char *y = (unsigned char *)product->y + from * elt;
+    uint16_t *y = (uint16_t *)product->y + from;
     if (failed(resize(p, q, product), &q->shape, "setting its size", err, n) ||
         failed(set_bias(p, q, product), &q->shape, "setting its bias", err, n))
         return false;
@@ -319,8 +325,8 @@ void lt_plans_print(const lt_plans *p, void (*line)(void *arg, const char *text)
     line(arg, text);
     for (int i = 0; i < p->n_plans; i++) {
         const lt_plan *q = &p->plan[i];
-        snprintf(text, sizeof text, "  (%d, %d) %s: algorithm %u, tile %u, stages %u, %zu bytes",
-                 q->shape.n, q->shape.k, q->decode ? "token" : "prompt",
+        snprintf(text, sizeof text, "  (%d, %d): algorithm %u, tile %u, stages %u, %zu bytes",
+                 q->shape.n, q->shape.k,
                  config(p, &q->algo, CUBLASLT_ALGO_CONFIG_ID),
                  config(p, &q->algo, CUBLASLT_ALGO_CONFIG_TILE_ID),
                  config(p, &q->algo, CUBLASLT_ALGO_CONFIG_STAGES_ID), q->workspace);

@@ -1,10 +1,11 @@
 /*
-** lt.h - matrix products of the cuda target, by cuBLASLt.
+** lt.h - matrix products of the cuda target's prompts, by cuBLASLt; product.cuh has those of tokens
+** and for scores.
 **
-** Row classes. The bits of a row must not depend on how many rows a product has: each weight matrix
-** has one algorithm for passes of a prompt and one for decoded tokens, chosen once, when the program
-** starts, for the most rows that the class can have, and used for every number of rows. Algorithms
-** that add up parts of k in parallel are left out, so that the order over k is that of a tile.
+** The bits of a row must not depend on how many rows a product has: each weight matrix has one
+** algorithm, chosen once, when the program starts, for the most rows that a pass can have, and used
+** for every number of rows. Algorithms that add up parts of k in parallel are left out, so that the
+** order over k is that of a tile.
 */
 #ifndef LT_H
 #define LT_H

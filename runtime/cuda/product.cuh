@@ -130,12 +130,14 @@ GPU_FN void product_sum(const product_args &a, float (*sum)[4], unsigned char *r
     }
 }
 
-/* Grid x: PRODUCT_ROWS rows, y: 8 * TILES columns from a.from on. Blocks start in the order of x:
-   those that read the same weights for other rows do so together. */
+/* A block for every PRODUCT_ROWS rows and 8 * TILES columns from a.from on, in a grid of any shape.
+   Blocks start in the order of x, then y: those that read the same weights for other rows do so
+   together, and find them in the L2 cache. */
 template <int TILES> GPU_FN void product_block(const product_args &a, unsigned char *smem)
 {
-    const int tid = (int)threadIdx.x, row0 = (int)blockIdx.x * PRODUCT_ROWS;
-    const int col0 = a.from + (int)blockIdx.y * 8 * TILES;
+    const int tid = (int)threadIdx.x, block = (int)(blockIdx.x + gridDim.x * blockIdx.y);
+    const int tiles = (a.rows + PRODUCT_ROWS - 1) / PRODUCT_ROWS;
+    const int row0 = block % tiles * PRODUCT_ROWS, col0 = a.from + block / tiles * 8 * TILES;
     unsigned char *const ring = smem + tid / 32 * PRODUCT_RING + tid % 32 * 16;
     float sum[TILES][4] = {};
 

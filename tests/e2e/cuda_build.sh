@@ -7,7 +7,7 @@ gen=$1 home=$2 spec=$3 nvcc=$4
 out=$(mktemp -d)
 trap 'rm -rf "$out"' EXIT
 
-"$gen" "$spec" --target cuda --vram 64M --ctx 65536 --out "$out/model" >/dev/null
+"$gen" "$spec" --target cuda --machine cpu --vram 64M --ctx 65536 --out "$out/model" >/dev/null
 cmake -S "$out/model" -B "$out/build" -DHI_HOME="$home" -DHI_CUDA_ARCHS=90a -DCMAKE_BUILD_TYPE=Release \
     >"$out/log" 2>&1 && cmake --build "$out/build" >>"$out/log" 2>&1 || { tail -n 40 "$out/log"; exit 1; }
 program=$(find "$out/build" -maxdepth 1 -name 'needle-64M*' -type f -perm -u+x)

@@ -13,7 +13,6 @@
 
 enum {
     CHUNK = 1024,                    /* rows of a prompt's pass at most */
-    TOKEN_ROWS = 16,                 /* of a decoded token's */
     WORKSPACE = 8 << 20,
     PATTERN = 1 << 20                /* random elements, repeated */
 };
@@ -77,7 +76,7 @@ static void fill(unsigned char *to, size_t bytes)
 static void multiply(bench *b, dev_product p, int rows, unsigned char *to)
 {
     char why[512];
-    size_t bytes = (size_t)rows * (size_t)p.n * (p.mode == DEV_F32 ? 4 : 2);
+    size_t bytes = (size_t)rows * (size_t)p.n * 2;
 
     p.rows = rows;
     check(cudaMemsetAsync(b->y, p.mode == DEV_ADD ? 0 : 0xff, bytes, b->stream), "clearing");
@@ -89,23 +88,23 @@ static void multiply(bench *b, dev_product p, int rows, unsigned char *to)
 
 static void compare(bench *b, const hi_model *m, const dev_product *p, int rows)
 {
-    size_t row = (size_t)p->n * (p->mode == DEV_F32 ? 4 : 2);
+    size_t row = (size_t)p->n * 2;
 
     multiply(b, *p, rows, b->got);
     for (int i = 0; i < rows; i++)
         if (memcmp(b->got + (size_t)i * row, b->want + (size_t)i * row, row) != 0) {
             fprintf(stderr,
-                    "products: %s, matrix (%d, %d), %s: row %d of %d is not what it is among all\n",
-                    m->name, p->n, p->k, p->decode ? "token" : "prompt", i, rows);
+                    "products: %s, matrix (%d, %d): row %d of %d is not what it is among all\n",
+                    m->name, p->n, p->k, i, rows);
             exit(1);
         }
     b->compared += rows;
 }
 
-/* One matrix in one class: with all rows, then with fewer. */
+/* One matrix: with all rows, then with fewer. */
 static void try_product(bench *b, const hi_model *m, const dev_product *p, int most)
 {
-    size_t row = (size_t)p->n * (p->mode == DEV_F32 ? 4 : 2);
+    size_t row = (size_t)p->n * 2;
 
     multiply(b, *p, most, b->want);
     if (memcmp(b->want, b->want + row, row) == 0)
@@ -134,22 +133,19 @@ static void try_model(bench *b, const hi_model *model)
     } SHAPES[] = { { qkv, m.hidden, m.hidden, DEV_STORE, bias },
                    { m.hidden, q, q, DEV_ADD, false },
                    { 2 * m.ffn, m.hidden, m.hidden, DEV_STORE, false },
-                   { m.hidden, m.ffn, 2 * m.ffn, DEV_ADD, false },
-                   { m.vocab, m.hidden, m.hidden, DEV_F32, false } };
+                   { m.hidden, m.ffn, 2 * m.ffn, DEV_ADD, false } };
 
     m.rows[HI_PREFILL] = CHUNK;
     m.rows[HI_DECODE] = 1;
     b->plans = lt_plans_open(&m, (lt_place){ b->stream, b->work, WORKSPACE }, why, sizeof why);
     if (b->plans == NULL)
         die(m.name, why);
-    for (size_t i = 0; i < sizeof SHAPES / sizeof *SHAPES; i++)
-        for (int decode = 0; decode < 2; decode++) {
-            dev_product p = { .y = b->y, .x = b->x, .w = b->w, .x_stride = SHAPES[i].x_stride,
-                              .bias = SHAPES[i].bias ? b->bias : NULL, .n = SHAPES[i].n,
-                              .k = SHAPES[i].k, .to = SHAPES[i].n, .mode = SHAPES[i].mode,
-                              .decode = decode != 0 };
-            try_product(b, &m, &p, decode ? TOKEN_ROWS : CHUNK);
-        }
+    for (size_t i = 0; i < sizeof SHAPES / sizeof *SHAPES; i++) {
+        dev_product p = { .y = b->y, .x = b->x, .w = b->w, .x_stride = SHAPES[i].x_stride,
+                          .bias = SHAPES[i].bias ? b->bias : NULL, .n = SHAPES[i].n,
+                          .k = SHAPES[i].k, .to = SHAPES[i].n, .mode = SHAPES[i].mode };
+        try_product(b, &m, &p, CHUNK);
+    }
     printf("%s: ok\n", m.name);
     fflush(stdout);
     lt_plans_close(b->plans);
