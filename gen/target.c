@@ -30,12 +30,15 @@ hi_target_id target_default(const hi_machine *m, hi_numerics n)
     return m->shared || n == NUM_F32 ? TARGET_CPU : TARGET_CUDA;
 }
 
-static int check_width(const hi_spec *s, const char *field, int value, int step, int most, hi_error *e)
+static int check_width(const hi_spec *s, const char *field, int value, int step, int most,
+                       hi_error *e)
 {
     if (value % step == 0 && value <= most)
         return 0;
-    return gen_fail(e, "%s: %s = %d: the cuda target takes multiples of %d, at most %d; generate with "
-                       "--target cpu", s->path, field, value, step, most);
+    return gen_fail(e,
+                    "%s: %s = %d: the cuda target takes multiples of %d, at most %d; generate with "
+                    "--target cpu",
+                    s->path, field, value, step, most);
 }
 
 int target_check(const hi_spec *s, const hi_request *q, hi_error *e)
@@ -44,7 +47,8 @@ int target_check(const hi_spec *s, const hi_request *q, hi_error *e)
     int most = 1 << 30;
 
     if (q->numerics == NUM_F32 && !t->f32)
-        return gen_fail(e, "--numerics f32: the %s target computes in bf16; add --target cpu", t->name);
+        return gen_fail(e, "--numerics f32: the %s target computes in bf16; add --target cpu",
+                        t->name);
     if (check_width(s, "head_dim", s->head_dim, t->head_dim_step, t->most_head_dim, e) != 0 ||
         check_width(s, "hidden", s->hidden, t->width_step, most, e) != 0)
         return -1;

@@ -73,7 +73,8 @@ typedef struct attend_args {
     i64 q_stride;                    /* between tokens; query heads lie HEAD_DIM apart */
     const unsigned char *k;          /* first KV head's rows (n_keys, HEAD_DIM), contiguous */
     i64 head_pitch, v_offset;        /* next KV head; v of the same head */
-    i64 key0, n_keys;                /* position of the first key, multiple of 256; 'pos': at most */
+    i64 key0, n_keys;                /* the first key's position, a multiple of 256; with 'pos':
+                                        keys at most */
     i64 pos0;
     const i64 *pos;
     int n, rows;                     /* KV heads; tokens */

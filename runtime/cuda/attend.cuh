@@ -335,7 +335,8 @@ GPU_FN attend_place attend_here(const attend_args &a, int tile)
 }
 
 /* Keys [first, p.keys), if any; first is a multiple of ATTEND_KEYS. */
-GPU_FN void attend_run(const attend_args &a, int tile, const attend_place &p, int first, bool causal)
+GPU_FN void attend_run(const attend_args &a, int tile, const attend_place &p, int first,
+                       bool causal)
 {
     GPU_DYN_SMEM(smem);
     gpu_shared sq = gpu_shared_at(smem), sk = sq + ATTEND_ROWS * HEAD_DIM * 2;

@@ -36,7 +36,7 @@ static const i64 *word(const hi_device *d)
 
 /* ---- rows ---- */
 
-/* Where the embedding is for a kernel: on the device, or pinned. NULL: copies must fetch its rows. */
+/* Where a kernel finds the embedding, on the device or pinned; NULL: copies must fetch its rows. */
 static const unsigned char *embedding(const hi_device *d)
 {
     const hi_model *m = d->m;

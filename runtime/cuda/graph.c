@@ -48,7 +48,7 @@ bool dev_token(hi_device *d, int64_t pos)
 
     if (!can_repeat(d->m) || cuda_failed(d))
         return false;
-    if (!g->warm) {                  /* the first token is issued: what it loads cannot be recorded */
+    if (!g->warm) {                  /* the first one is issued: what it loads cannot be recorded */
         g->warm = true;
         return false;
     }

@@ -15,14 +15,14 @@
 
 enum {
     ERROR_LEN = 512,
-    EVENTS = 1024,                   /* copies of a queue whose end is not known: the host waits then */
+    EVENTS = 1024,                   /* copies of a queue whose end is not known, at most */
     BOUNCE_BYTES = 8 << 20,          /* each of the two halves of a bounce buffer */
     PIECES = 64,                     /* through a bounce buffer whose end is not known */
     MOST_SLABS = 4096,
-    WORD_BYTES = 256                 /* at the end of the workspace: the position of a repeated token */
+    WORD_BYTES = 256                 /* at the workspace's end: the position of a repeated token */
 };
 
-/* Makes a CUDA call, unless one has failed before; the first failure is kept, with what was tried. */
+/* Makes a CUDA call unless one has failed before. The first failure is kept with what was tried. */
 #define CUDA(d, action, call) cuda_check(d, cuda_failed(d) ? cudaSuccess : (call), action)
 
 /* ---- store.c: host memory ---- */
@@ -33,7 +33,7 @@ typedef struct host_store {
     unsigned char *base;
     int64_t bytes;
     int64_t slab_end[MOST_SLABS];    /* ascending; slab i begins where i - 1 ends */
-    int n_slabs;                     /* pinned ones; the last one's end is where pageable memory begins */
+    int n_slabs;                     /* pinned ones; behind the last, memory is pageable */
 } host_store;
 
 /* ---- queue.c: copies ---- */

@@ -16,7 +16,7 @@ enum { MOST_SOURCES = 32 };
 
 extern const unsigned char hi_kernels_image[];              /* a fat binary */
 extern const char hi_kernels_archs[];                       /* that it has: "80 86 90a" */
-extern const char *const hi_kernels_sources[];              /* name, text, .., NULL; kernels.cu first */
+extern const char *const hi_kernels_sources[];          /* name, text, .., NULL; kernels.cu first */
 
 static const char *const NAMES[N_KERNELS] = {
 #define K(name) "k_" #name,
@@ -42,7 +42,8 @@ static bool has_code_for(int major, int minor, bool special)
         char *end;
         long arch = strtol(a, &end, 10);
         bool exact = *end == 'a';
-        if (arch / 10 == major && (exact || !special) && (exact ? arch % 10 == minor : arch % 10 <= minor))
+        if (arch / 10 == major && (exact || !special) &&
+            (exact ? arch % 10 == minor : arch % 10 <= minor))
             return true;
         for (a = end; *a != '\0' && (*a < '0' || *a > '9');)
             a++;
@@ -121,7 +122,8 @@ void kernels_close(hi_device *d)
 void kernel_launch(hi_device *d, kernel_id k, launch_shape s, const void *args)
 {
     void *list[1] = { (void *)args };
-    dim3 grid = { (unsigned)s.x, (unsigned)s.y, (unsigned)s.z }, block = { (unsigned)s.threads, 1, 1 };
+    dim3 grid = { (unsigned)s.x, (unsigned)s.y, (unsigned)s.z };
+    dim3 block = { (unsigned)s.threads, 1, 1 };
 
     if (s.x == 0)
         return;

@@ -19,7 +19,7 @@ typedef struct lt_shape {
     int64_t x_stride;
     dev_mode mode;
     bool bias;
-    int cut;                         /* columns before it, or behind, are asked for alone; 0: never */
+    int cut;                         /* columns before it or behind are asked for alone; 0: never */
 } lt_shape;
 
 typedef struct lt_plan {
@@ -112,7 +112,8 @@ static cublasStatus_t set_rows(const lt_plans *p, const lt_plan *q, int rows)
                                                                 &n, sizeof n);
     if (s != CUBLAS_STATUS_SUCCESS)
         return s;
-    return p->api->cublasLtMatrixLayoutSetAttribute(q->d, CUBLASLT_MATRIX_LAYOUT_COLS, &n, sizeof n);
+    return p->api->cublasLtMatrixLayoutSetAttribute(q->d, CUBLASLT_MATRIX_LAYOUT_COLS, &n,
+                                                    sizeof n);
 }
 
 static cublasStatus_t set_cols(const lt_plans *p, const lt_plan *q, int cols)
@@ -122,7 +123,8 @@ static cublasStatus_t set_cols(const lt_plans *p, const lt_plan *q, int cols)
                                                                 &n, sizeof n);
     if (s != CUBLAS_STATUS_SUCCESS)
         return s;
-    return p->api->cublasLtMatrixLayoutSetAttribute(q->d, CUBLASLT_MATRIX_LAYOUT_ROWS, &n, sizeof n);
+    return p->api->cublasLtMatrixLayoutSetAttribute(q->d, CUBLASLT_MATRIX_LAYOUT_ROWS, &n,
+                                                    sizeof n);
 }
 
 /* Does it work for so many rows and columns? */
@@ -160,8 +162,8 @@ static cublasLtMatmulPreference_t preference(const lt_plans *p)
 
     if (p->api->cublasLtMatmulPreferenceCreate(&f) != CUBLAS_STATUS_SUCCESS)
         return NULL;
-    p->api->cublasLtMatmulPreferenceSetAttribute(f, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &bytes,
-                                                 sizeof bytes);
+    p->api->cublasLtMatmulPreferenceSetAttribute(f, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES,
+                                                 &bytes, sizeof bytes);
     p->api->cublasLtMatmulPreferenceSetAttribute(f, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK,
                                                  &none, sizeof none);
     for (size_t i = 0; i < sizeof ALIGNED / sizeof *ALIGNED; i++)

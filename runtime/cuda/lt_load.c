@@ -1,6 +1,6 @@
 /*
-** lt_load.c - opens libcublasLt.so: where the loader finds it, or in a CUDA toolkit. HI_TOOLKIT is the
-** one that the program was built with.
+** lt_load.c - opens libcublasLt.so: where the loader finds it, or in a CUDA toolkit. HI_TOOLKIT is
+** the one that the program was built with.
 */
 #include "lt_load.h"
 
@@ -12,8 +12,9 @@ static void *open_in(const char *folder, const char *libraries)
 {
     char path[4096];
 
-    if (folder == NULL || snprintf(path, sizeof path, "%s/%s/libcublasLt.so.13", folder, libraries) >=
-                              (int)sizeof path)
+    if (folder == NULL)
+        return NULL;
+    if (snprintf(path, sizeof path, "%s/%s/libcublasLt.so.13", folder, libraries) >= (int)sizeof path)
         return NULL;
     return dlopen(path, RTLD_NOW | RTLD_LOCAL);
 }

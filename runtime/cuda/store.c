@@ -1,5 +1,6 @@
 /*
-** store.c - the host's allocation of the cuda target: mapped, touched by all cores, pinned in slabs.
+** store.c - the host's allocation of the cuda target: mapped, touched by all cores, pinned in
+** slabs.
 **
 ** Copies run beside compute only from pinned memory. One registration of hundreds of GiB fails on
 ** some drivers, and a machine may allow less than all: slabs of at most 64 GiB are pinned one after

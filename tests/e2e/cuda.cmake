@@ -6,7 +6,7 @@
 set(CUDA_TOKENS 1060)
 set(CUDA_DECODED 60)
 set(CUDA_MODELS toy_gqa toy_mha needle toy_wide)
-set(CUDA_EVERY 4 7 10 14)            # of the models' placements; attention of toy_wide takes longest
+set(CUDA_EVERY 4 7 10 22)            # of the models' placements; attention of toy_wide takes longest
 if(HI_SANITIZE)
     set(CUDA_MODELS toy_gqa toy_mha)
     set(CUDA_EVERY 9 9)
@@ -46,7 +46,9 @@ foreach(model every IN ZIP_LISTS CUDA_MODELS CUDA_EVERY)
         ${out}/cuda_ids.txt ${out}/cuda_${model}.bits decode=${CUDA_DECODED})
     set_tests_properties(cuda.${model}.reference PROPERTIES FIXTURES_SETUP cuda_${model}
         FIXTURES_REQUIRED needle_folder ENVIRONMENT CUDA_EMU_MODE=eager)
-    hi_cuda_same(cuda.${model}.rows_77 cuda_dump_${model} ${model} random 77 rows=77)
+    if(model MATCHES "gqa|mha")
+        hi_cuda_same(cuda.${model}.rows_77 cuda_dump_${model} ${model} random 77 rows=77)
+    endif()
 
     # Planned for the target: tokens are one graph each, recorded anew as the context grows.
     hi_placement(cuda_graph_${model} ${spec_${model}} none --ctx 2304 --logits all --target cuda)

@@ -720,7 +720,8 @@ static int streamed_layers(const hi_plan *p)
     N(host_less, true, p->host_bytes -= 4096)                                                 \
     N(host_more, true, p->host_bytes += 4096)                                                 \
     N(tile_not_of_splits, true, some_band(p)->tile += KEY_BLOCK)                              \
-    N(tile_other, true, some_band(p)->tile += KEY_SPLIT)                                      \
+    N(tile_other, p->offload || p->piece == p->band[0].tile, some_band(p)->tile += KEY_SPLIT) \
+    N(piece_other, true, p->piece += KEY_SPLIT)                                               \
     N(tile_huge, true, some_band(p)->tile = INT64_MAX / 4 / KEY_SPLIT * KEY_SPLIT)            \
     N(group_more, true, some_band(p)->group++)                                                \
     N(group_fewer, true, some_band(p)->group--)                                               \
