@@ -108,7 +108,7 @@ add_test(NAME cuda.build COMMAND ${SH} ${e2e}/cuda_build.sh $<TARGET_FILE:hi-gen
 set_tests_properties(cuda.build PROPERTIES SKIP_RETURN_CODE 77)
 
 # The program's own check of itself.
-hi_cuda_program(cuda_main_toy_gqa "${HI_HOME}/runtime/main.c" bits_toy_gqa_4 toy_gqa)
+hi_cuda_program(cuda_main_toy_gqa "${HI_HOME}/runtime/main.c" golden_toy_gqa_bf16_min toy_gqa)
 add_test(NAME cuda.selftest COMMAND cuda_main_toy_gqa selftest)
 set_tests_properties(cuda.selftest PROPERTIES PASS_REGULAR_EXPRESSION "selftest: passed")
 
