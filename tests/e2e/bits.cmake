@@ -10,12 +10,15 @@ set(COMMON --ctx 2304 --logits all)
 file(STRINGS placements.txt placements REGEX "^[^#]")
 file(STRINGS panels.txt panels REGEX "^[^#]")
 set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS placements.txt panels.txt)
-if(HI_SANITIZE STREQUAL "thread")    # slower: a fifth of the placements
-    set(every 5)
-elseif(HI_SANITIZE)                  # a third
-    set(every 3)
+# All placements of two models, which thus have every pair of values; a third of the others'. Fewer
+# under sanitizers.
+set(BITS_MODELS needle toy_gqa toy_gqa_f32 toy_mha toy_wide)
+if(HI_SANITIZE STREQUAL "thread")
+    set(BITS_EVERY 7 7 7 7 7)
+elseif(HI_SANITIZE)
+    set(BITS_EVERY 5 5 5 5 5)
 else()
-    set(every 1)
+    set(BITS_EVERY 3 1 3 3 1)
 endif()
 
 add_custom_command(OUTPUT ${out}/ids.txt
@@ -29,7 +32,7 @@ add_test(NAME bits.pairs_panels COMMAND awk
     -v "names=budget group tile bands slots chunk panel weights weight-slots hidden embed threads gbps" -v least=400
     -f ${e2e}/pairs.awk ${e2e}/panels.txt)
 
-foreach(model needle toy_gqa toy_gqa_f32 toy_mha toy_wide)
+foreach(model every IN ZIP_LISTS BITS_MODELS BITS_EVERY)
     set(common ${COMMON} --numerics ${numerics_${model}})
     math(EXPR half "${kv_heads_${model}} / 2")
     hi_placement(bits_${model} ${spec_${model}} none ${common})
