@@ -31,11 +31,11 @@ program() {
     machine=$work/machine.$5.o
     test_objects=$work/$3.$4.$5.o
     if [ ! -f "$machine" ]; then
-        for part in emu emu_sm90; do
+        for part in emu emu_warp emu_sm90; do
             $c -std=gnu11 -O2 -D_GNU_SOURCE -D$announce -I"$root/tests/emu" -I"$root/runtime/cuda" \
                 -c "$root/tests/emu/$part.c" -o "$work/part.$part.o"
         done
-        ld -r "$work/part.emu.o" "$work/part.emu_sm90.o" -o "$machine"
+        ld -r "$work/part.emu.o" "$work/part.emu_warp.o" "$work/part.emu_sm90.o" -o "$machine"
     fi
     if [ ! -f "$test_objects" ]; then
         objects=

@@ -1,10 +1,8 @@
 /*
-** emu.c - fibers, barriers, warp collectives and asynchronous copies of the emulated GPU.
+** emu.c - fibers, barriers, blocks and launches of the emulated GPU.
 **
-** Lanes of a warp run one after the other to their next collective; the last to arrive performs
-** it for all and goes on. Blocks run one at a time per OS thread. This file itself is compiled
-** without a sanitizer and tells the one named by EMU_ASAN, EMU_TSAN or EMU_MSAN what happens:
-** which stack is in use, what orders threads, what is written on a thread's behalf.
+** Lanes of a warp run one after the other to their next collective (emu_warp.c); the last to arrive
+** performs it for all and goes on. Blocks run one at a time per OS thread.
 **
 ** TSan's runtime must accept a fiber per CUDA thread: gcc 12's takes 8128. Version 3 of that
 ** runtime (clang 14, gcc 13) has 255 and silently forgets races beyond them.
@@ -12,40 +10,16 @@
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
-#include "emu.h"
+#include "emu_machine.h"
 
 #include <pthread.h>
 #include <stdarg.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
-#if !defined(__x86_64__) && !defined(EMU_UCONTEXT)
-#define EMU_UCONTEXT
-#endif
-#ifdef EMU_UCONTEXT
-#include <ucontext.h>
-#endif
-
-#ifdef EMU_ASAN
-#include <sanitizer/asan_interface.h>
-#include <sanitizer/common_interface_defs.h>
-#endif
-#ifdef EMU_TSAN
-#include <sanitizer/tsan_interface.h>
-void __tsan_read_range(void *p, unsigned long bytes);
-void __tsan_write_range(void *p, unsigned long bytes);
-#endif
-#ifdef EMU_MSAN
-#include <sanitizer/msan_interface.h>
-#endif
-
 enum {
-    MOST_THREADS = 1024,             /* of a block */
-    MOST_WARPS = MOST_THREADS / 32,
-    MOST_COPIES = 512,               /* cp.async in flight, per thread */
     MOST_WORKERS = 64,
     MOST_SMEM = 227 << 10,           /* sm_90 */
     MOST_GRID_YZ = 65535,
@@ -57,49 +31,6 @@ enum {
     GUARD_BYTES = 4096
 };
 
-#define UNLIKELY(x) __builtin_expect(!!(x), 0)
-
-struct emu_copy {
-    void *dst;
-    const void *src;
-    unsigned bytes, valid, group;    /* zeros from valid to bytes */
-};
-
-typedef struct warp {
-    unsigned live, runnable, waiting, at_barrier; /* masks of lanes */
-    unsigned asleep;                 /* until emu_wake */
-    unsigned rng;
-} warp;
-
-/* A launch, shared by the OS threads that work on it. */
-typedef struct job {
-    emu_dim3 grid, block;
-    size_t smem_bytes;
-    void (*fn)(const void *);
-    const void *args;
-    unsigned long long next, total;  /* blocks handed out, of */
-    int failed;
-} job;
-
-/* What one OS thread needs to run a block. */
-typedef struct machine {
-    emu_thread slot[MOST_THREADS];
-    emu_thread *t;                   /* the current block's window of them */
-    emu_thread host;                 /* the OS thread's own context */
-    warp w[MOST_WARPS];
-    unsigned n_threads, n_warps, base, arrived, done;
-    job *job;
-    char *stacks;
-    emu_copy *copies;
-    const char *barrier_file;
-    int barrier_line;
-    bool failed;
-    emu_stats stat;
-#ifdef EMU_UCONTEXT
-    ucontext_t context[MOST_THREADS + 1];
-#endif
-} machine;
-
 __thread emu_thread *emu_self;
 __thread emu_dim3 emu_block, emu_block_dim, emu_grid_dim;
 __thread unsigned char *emu_smem;
@@ -108,90 +39,31 @@ emu_stats emu_stat;
 int emu_threads;
 unsigned emu_seed;
 
-static __thread machine *M;
+__thread machine *emu_machine;
 static char message[1024];
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* of message and pool */
 static machine *pool[MOST_WORKERS];
 static int n_pool;
 
-static const char *op_name[] = { "nothing",  "__syncwarp",     "shfl", "any",
-                                 "ldmatrix", "ldmatrix.trans", "mma",  "__syncthreads",
-                                 "collective", "wait" };
-
-/* ---- what the sanitizers are told; nothing in a plain build ---- */
+const char *const emu_op_name[] = { "nothing",    "__syncwarp",     "shfl", "any",
+                                    "ldmatrix",   "ldmatrix.trans", "mma",  "__syncthreads",
+                                    "collective", "wait" };
 
 static char launch_tag, end_tag;     /* host before kernel before host; blocks are not ordered */
-
-#ifdef EMU_TSAN
-#define ORDER_RELEASE(tag) __tsan_release(tag)
-#define ORDER_ACQUIRE(tag) __tsan_acquire(tag)
-#define IS_READ(p, n) __tsan_read_range((void *)(p), n)
-#define IS_WRITTEN(p, n) __tsan_write_range(p, n)
-#else
-#define ORDER_RELEASE(tag) ((void)(tag))
-#define ORDER_ACQUIRE(tag) ((void)(tag))
-#define IS_READ(p, n) ((void)(p), (void)(n))
-#define IS_WRITTEN(p, n) ((void)(p), (void)(n))
-#endif
-
-#ifdef EMU_MSAN
-#define IS_DEFINED(p, n) __msan_unpoison(p, n)
-#define IS_UNDEFINED(p, n) __msan_poison(p, n)
-#define MUST_BE_DEFINED(p, n) __msan_check_mem_is_initialized(p, n)
-#else
-#define IS_DEFINED(p, n) ((void)(p), (void)(n))
-#define IS_UNDEFINED(p, n) ((void)(p), (void)(n))
-#define MUST_BE_DEFINED(p, n) ((void)(p), (void)(n))
-#endif
-
-#ifdef EMU_ASAN
-#define IS_ADDRESSABLE(p, n) __asan_unpoison_memory_region(p, n)
-#define IS_OUT_OF_BOUNDS(p, n) __asan_poison_memory_region(p, n)
-#else
-#define IS_ADDRESSABLE(p, n) ((void)(p), (void)(n))
-#define IS_OUT_OF_BOUNDS(p, n) ((void)(p), (void)(n))
-#endif
 
 /* ---- switching ---- */
 
 #ifndef EMU_UCONTEXT
-/* Saves the callee-saved registers on the stack, the stack in *save, and goes on at 'to'. */
-void emu_switch(void **save, void *to);
 __asm__(".text\n.globl emu_switch\n.type emu_switch,@function\nemu_switch:\n"
         "pushq %rbp\npushq %rbx\npushq %r12\npushq %r13\npushq %r14\npushq %r15\n"
         "movq %rsp,(%rdi)\nmovq %rsi,%rsp\n"
         "popq %r15\npopq %r14\npopq %r13\npopq %r12\npopq %rbx\npopq %rbp\nret\n"
         ".size emu_switch,.-emu_switch\n");
-#else
-static ucontext_t *context_of(const emu_thread *t)
-{
-    return &M->context[t == &M->host ? MOST_THREADS : t - M->slot];
-}
 #endif
 
-static void switch_to(emu_thread *from, emu_thread *to)
-{
-    M->stat.switches++;
-    emu_self = to;
-#ifdef EMU_ASAN
-    __sanitizer_start_switch_fiber(from->done ? NULL : &from->fake_stack, to->stack,
-                                   to->stack_bytes);
-#endif
-#ifdef EMU_TSAN
-    __tsan_switch_to_fiber(to->fiber, __tsan_switch_to_fiber_no_sync);
-#endif
-#ifdef EMU_UCONTEXT
-    swapcontext(context_of(from), context_of(to));
-#else
-    emu_switch(&from->sp, to->sp);
-#endif
-#ifdef EMU_ASAN
-    __sanitizer_finish_switch_fiber(from->fake_stack, NULL, NULL);
-#endif
-}
+/* ---- errors ---- */
 
-/* Keeps the launch's first message. */
-static void report(const char *format, ...)
+void emu_report(const char *format, ...)
 {
     char text[sizeof message - 100];
     va_list list;
@@ -211,38 +83,14 @@ static void report(const char *format, ...)
     pthread_mutex_unlock(&lock);
 }
 
-/* Reports, and leaves the fiber for good: the block is abandoned. */
-#define FAIL(...) (report(__VA_ARGS__), abandon())
-
-static _Noreturn void abandon(void)
+_Noreturn void emu_abandon(void)
 {
     emu_self->done = 1;
     switch_to(emu_self, &M->host);
     abort();
 }
 
-/* A runnable lane after 'lane', or a random one. */
-static unsigned pick_lane(warp *w, unsigned lane)
-{
-    if (emu_seed) {
-        w->rng = w->rng * 1664525u + 1013904223u;
-        lane = w->rng >> 27;
-    }
-    unsigned above = w->runnable & ~((2u << lane) - 1u);
-    return (unsigned)__builtin_ctz(above ? above : w->runnable);
-}
-
-static warp *warp_of(const emu_thread *t)
-{
-    return &M->w[t->index / 32];
-}
-
-/* t cannot go on: another lane of its warp does, or the host looks for another warp. */
-static void give_way(emu_thread *t)
-{
-    warp *w = warp_of(t);
-    switch_to(t, w->runnable ? t - t->lane + pick_lane(w, t->lane) : &M->host);
-}
+/* ---- life of a CUDA thread ---- */
 
 static void release_barrier(void)
 {
@@ -254,8 +102,6 @@ static void release_barrier(void)
     M->barrier_file = NULL;
     M->stat.barriers++;
 }
-
-/* ---- life of a CUDA thread ---- */
 
 static void fiber_main(void)
 {
@@ -320,183 +166,7 @@ static void fiber_init(emu_thread *t)
 #endif
 }
 
-/* ---- collectives of a warp; t[0..31] are its lanes ---- */
-
-static float wide(uint16_t x)
-{
-    union {
-        uint32_t u;
-        float f;
-    } v = { (uint32_t)x << 16 };
-    return v.f;
-}
-
-/* k outermost, so that the inner loops become vectors over the 16 rows of a and d. */
-static void do_mma(emu_thread *t)
-{
-    float a[16][16] __attribute__((aligned(64)));
-    float b[16][8] __attribute__((aligned(64)));
-    float d[8][16] __attribute__((aligned(64)));
-    for (unsigned l = 0; l < 32; l++) {
-        const uint32_t *fa = t[l].in[0], *fb = t[l].in[1];
-        const float *fd = t[l].out;
-        unsigned row = l / 4, col = l % 4 * 2;
-        for (unsigned i = 0; i < 4; i++) {
-            unsigned r = row + i % 2 * 8, c = col + i / 2 * 8;
-            a[c][r] = wide((uint16_t)fa[i]);
-            a[c + 1][r] = wide((uint16_t)(fa[i] >> 16));
-            d[col + i % 2][row + i / 2 * 8] = fd[i];
-        }
-        for (unsigned i = 0; i < 2; i++) {
-            b[col + i * 8][row] = wide((uint16_t)fb[i]);
-            b[col + i * 8 + 1][row] = wide((uint16_t)(fb[i] >> 16));
-        }
-    }
-    for (int k = 0; k < 16; k++) {
-        for (int n = 0; n < 8; n++) {
-            float x = b[k][n];
-            for (int m = 0; m < 16; m++)
-                d[n][m] += a[k][m] * x;
-        }
-    }
-    for (unsigned l = 0; l < 32; l++) {
-        float *fd = t[l].out;
-        for (unsigned i = 0; i < 4; i++)
-            fd[i] = d[l % 4 * 2 + i % 2][l / 4 + i / 2 * 8];
-        IS_DEFINED(fd, 16);
-    }
-    M->stat.mma++;
-}
-
-/* Passes that the eight 16-byte rows of one matrix need beyond the first. */
-static unsigned conflicts_of(const emu_thread *t)
-{
-    unsigned count[8] = { 0 }, worst = 0;
-    for (int r = 0; r < 8; r++) {
-        unsigned n = ++count[(uintptr_t)t[r].in[0] / 16 % 8];
-        worst = n > worst ? n : worst;
-    }
-    return worst - 1;
-}
-
-static void do_ldmatrix(emu_thread *t, bool transposed)
-{
-    for (unsigned m = 0; m < 4; m++) {
-        const emu_thread *rows = t + m * 8;
-        M->stat.conflicts += conflicts_of(rows);
-        for (unsigned l = 0; l < 32; l++) {
-            uint32_t *out = t[l].out;
-            uint16_t pair[2];
-            for (unsigned i = 0; i < 2; i++) {
-                unsigned row = transposed ? l % 4 * 2 + i : l / 4;
-                unsigned col = transposed ? l / 4 : l % 4 * 2 + i;
-                pair[i] = ((const uint16_t *)rows[row].in[0])[col];
-            }
-            out[m] = pair[0] | (uint32_t)pair[1] << 16;
-            IS_DEFINED(&out[m], 4);
-        }
-    }
-    M->stat.ldmatrix++;
-}
-
-static void do_shfl(emu_thread *t, unsigned mask)
-{
-    unsigned v[32];
-    for (unsigned l = 0; l < 32; l++)
-        v[l] = t[l].val;
-    for (unsigned l = 0; l < 32; l++) {
-        if (!(mask >> l & 1))
-            continue;
-        if (!(mask >> (t[l].n & 31) & 1))
-            FAIL("shfl at %s:%d: lane %u reads lane %d, which takes no part", t[l].file, t[l].line,
-                 l, t[l].n & 31);
-        t[l].val = v[t[l].n & 31];
-    }
-    M->stat.shfl++;
-}
-
-static void do_any(emu_thread *t, unsigned mask)
-{
-    unsigned any = 0;
-    for (unsigned l = 0; l < 32; l++)
-        any |= mask >> l & 1 ? t[l].val : 0;
-    for (unsigned l = 0; l < 32; l++)
-        t[l].val = any;
-}
-
-static void run_op(emu_thread *t, emu_op op, unsigned mask)
-{
-    if (op == EMU_MMA_BF16)
-        do_mma(t);
-    else if (op == EMU_LDMATRIX || op == EMU_LDMATRIX_T)
-        do_ldmatrix(t, op == EMU_LDMATRIX_T);
-    else if (op == EMU_SHFL)
-        do_shfl(t, mask);
-    else if (op == EMU_CALL)
-        t->call(t);
-    else if (op == EMU_ANY)
-        do_any(t, mask);
-}
-
-/* Everyone the mask names must be alive, and whoever waits already, at this very line. */
-static void check_warp(const emu_thread *t, emu_op op, unsigned mask, const char *file, int line)
-{
-    const warp *w = warp_of(t);
-    const emu_thread *t0 = t - t->lane;
-    if (UNLIKELY(!(mask >> t->lane & 1)))
-        FAIL("%s at %s:%d: lane %u is not in its own mask %08x", op_name[op], file, line, t->lane,
-             mask);
-    if (UNLIKELY(mask & ~w->live))
-        FAIL("%s at %s:%d: mask %08x names lanes that have ended (live: %08x)", op_name[op], file,
-             line, mask, w->live);
-    unsigned peers = (w->waiting | w->at_barrier) & mask;
-    if (!peers)
-        return;
-    const emu_thread *p = t0 + __builtin_ctz(peers);
-    if (UNLIKELY(p->op != op || p->mask != mask || p->line != line || p->file != file))
-        FAIL("warp divergence: lane %u at %s %s:%d, lane %u at %s %s:%d", t->lane, op_name[op],
-             file, line, p->lane, op_name[p->op], p->file, p->line);
-}
-
-static void check_operands(emu_thread *t, emu_op op)
-{
-    if (op == EMU_LDMATRIX || op == EMU_LDMATRIX_T) {
-        IS_READ(t->in[0], 16);
-        MUST_BE_DEFINED(t->in[0], 16);
-    } else if (op == EMU_MMA_BF16) {
-        MUST_BE_DEFINED(t->in[0], 16);
-        MUST_BE_DEFINED(t->in[1], 8);
-        MUST_BE_DEFINED(t->out, 16);
-    } else if (op == EMU_SHFL || op == EMU_ANY) {
-        MUST_BE_DEFINED(&t->val, 4);
-    }
-}
-
-void emu_warp_op(emu_op op, unsigned mask, const char *file, int line)
-{
-    emu_thread *t = emu_self, *t0 = t - t->lane;
-    warp *w = warp_of(t);
-    unsigned me = 1u << t->lane;
-    check_warp(t, op, mask, file, line);
-    check_operands(t, op);
-    t->op = op;
-    t->mask = mask;
-    t->file = file;
-    t->line = line;
-    if (op == EMU_SYNCWARP)          /* the one collective that orders memory */
-        ORDER_RELEASE(&t0->warp_tag);
-    if (((w->waiting | me) & mask) == mask) {
-        w->waiting &= ~mask;
-        w->runnable |= mask;
-        run_op(t0, op, mask);
-    } else {
-        w->waiting |= me;
-        w->runnable &= ~me;
-        give_way(t);
-    }
-    if (op == EMU_SYNCWARP)
-        ORDER_ACQUIRE(&t0->warp_tag);
-}
+/* ---- a thread waits ---- */
 
 void emu_barrier(const char *file, int line)
 {
@@ -508,7 +178,7 @@ void emu_barrier(const char *file, int line)
     if (w->waiting) {
         const emu_thread *p = t - t->lane + __builtin_ctz(w->waiting);
         FAIL("warp divergence: lane %u at __syncthreads %s:%d, lane %u at %s %s:%d", t->lane, file,
-             line, p->lane, op_name[p->op], p->file, p->line);
+             line, p->lane, emu_op_name[p->op], p->file, p->line);
     }
     M->barrier_file = t->file = file;
     M->barrier_line = t->line = line;
@@ -522,12 +192,6 @@ void emu_barrier(const char *file, int line)
     else
         give_way(t);
     ORDER_ACQUIRE(&M->t->block_tag);
-}
-
-void emu_warp_call(void (*call)(emu_thread *lanes), const char *file, int line)
-{
-    emu_self->call = call;
-    emu_warp_op(EMU_CALL, ~0u, file, line);
 }
 
 void emu_wait(const char *file, int line)
@@ -563,67 +227,6 @@ void emu_fail(const char *format, ...)
     vsnprintf(text, sizeof text, format, list);
     va_end(list);
     FAIL("%s", text);
-}
-
-/* ---- addresses ---- */
-
-void emu_check_threads(const char *kernel, unsigned most)
-{
-    if (UNLIKELY(M->n_threads > most))
-        FAIL("%s: %u threads, launch bounds say %u", kernel, M->n_threads, most);
-}
-
-void emu_check_align(const void *p, unsigned bytes, const char *file, int line)
-{
-    if (UNLIKELY((uintptr_t)p % bytes))
-        FAIL("%s:%d: address is not a multiple of %u", file, line, bytes);
-}
-
-void emu_check_smem(const void *p, unsigned bytes, const char *what, const char *file, int line)
-{
-    const unsigned char *b = p;
-    if (UNLIKELY(b < emu_smem || b + bytes > emu_smem + M->job->smem_bytes))
-        FAIL("%s at %s:%d: shared address out of bounds: %td of %zu bytes", what, file, line,
-             b - emu_smem, M->job->smem_bytes);
-    if (UNLIKELY((uintptr_t)p % bytes))
-        FAIL("%s at %s:%d: misaligned shared address %td", what, file, line, b - emu_smem);
-}
-
-/* ---- cp.async: the target is NaN from issue to wait ---- */
-
-void emu_cp_async(void *dst, const void *src, unsigned bytes, unsigned valid, const char *file,
-                  int line)
-{
-    emu_thread *t = emu_self;
-    emu_check_smem(dst, bytes, "cp.async", file, line);
-    emu_check_align(src, bytes, file, line);
-    if (t->copy_tail - t->copy_head == MOST_COPIES)
-        FAIL("cp.async at %s:%d: more than %d copies in flight", file, line, MOST_COPIES);
-    t->copies[t->copy_tail++ % MOST_COPIES] =
-        (emu_copy){ dst, src, bytes, valid, t->copy_group };
-    memset(dst, 0xff, bytes);
-    IS_WRITTEN(dst, bytes);
-    IS_UNDEFINED(dst, bytes);
-}
-
-void emu_cp_commit(void)
-{
-    emu_self->copy_group++;
-}
-
-void emu_cp_wait(unsigned n)
-{
-    emu_thread *t = emu_self;
-    while (t->copy_head != t->copy_tail) {
-        const emu_copy *c = &t->copies[t->copy_head % MOST_COPIES];
-        if ((int)(t->copy_group - n - c->group) <= 0)
-            break;
-        memcpy(c->dst, c->src, c->valid);
-        memset((char *)c->dst + c->valid, 0, c->bytes - c->valid);
-        IS_WRITTEN(c->dst, c->bytes);
-        M->stat.async_bytes += c->valid;
-        t->copy_head++;
-    }
 }
 
 /* ---- a block ---- */
@@ -700,10 +303,10 @@ static void report_deadlock(void)
         if (t->done || (last && last->line == t->line && last->op == t->op))
             continue;
         at += (unsigned)snprintf(where + at, sizeof where - at, " thread %u: %s line %d;", i,
-                                 op_name[t->op], t->line);
+                                 emu_op_name[t->op], t->line);
         last = t;
     }
-    report("deadlock in block %u,%u,%u:%s", emu_block.x, emu_block.y, emu_block.z, where);
+    emu_report("deadlock in block %u,%u,%u:%s", emu_block.x, emu_block.y, emu_block.z, where);
 }
 
 /* Fibers of an abandoned block end here, half-way: their stacks must not tell of it, nor TSan meet
@@ -751,7 +354,7 @@ static void run_block(emu_dim3 b)
     else if (emu_block_end)
         wrong = emu_block_end();
     if (wrong)
-        report("%s in block %u,%u,%u", wrong, b.x, b.y, b.z);
+        emu_report("%s in block %u,%u,%u", wrong, b.x, b.y, b.z);
     emu_block_end = NULL;
     M->stat.blocks++;
     smem_free(emu_smem, room);
