@@ -39,7 +39,7 @@ program() {
     fi
     if [ ! -f "$test_objects" ]; then
         objects=
-        for source in "$here/test_$3" "$here/scene" "$here/dev_emu" "$root/runtime/cuda/tensor_map"; do
+        for source in "$here/test_$3" "$here/scene" "$here/dev_emu" "$2/tensor_map"; do
             object=$work/part.${source##*/}.o
             $c -std=gnu11 -D_GNU_SOURCE $options $include -I"$root/tests/emu/include" \
                 -c "$source.c" -o "$object"
@@ -73,10 +73,12 @@ mutate() {
         echo "changes nothing: $file: $fault"
         return 1
     fi
-    # the test takes sizes from geometry.h: it is made anew for a fault there, and again after it
-    [ "$file" != geometry.h ] || rm -f "$work/$test.$shape.$build.o"
+    # the test takes sizes from geometry.h, and has the host's maps: it is made anew for a fault
+    # there, and again after it
+    case $file in geometry.h | tensor_map.c) own=true ;; *) own=false ;; esac
+    ! $own || rm -f "$work/$test.$shape.$build.o"
     program "$work/faulty" "$work/kernels" "$test" "$shape" "$build"
-    [ "$file" != geometry.h ] || rm -f "$work/$test.$shape.$build.o"
+    ! $own || rm -f "$work/$test.$shape.$build.o"
     if passes "$work/faulty"; then
         echo "NOT FOUND by $test $shape $build: $file: $fault"
         return 1
