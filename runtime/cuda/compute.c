@@ -111,7 +111,6 @@ static void multiply_few(hi_device *d, const dev_product *p)
                                 [DEV_F32] = PRODUCT_F32 };
     product_args a = { p->y, p->x,    p->w,  p->bias, p->x_stride, p->rows,
                        p->n, p->k, p->from, p->to,   MODE[p->mode] };
-
     int cols = p->to - p->from;
     bool wide = p->rows >= PRODUCT_WIDE_FROM && cols >= PRODUCT_WIDE_LEAST;
     int64_t of_cols = blocks(cols, wide ? PRODUCT_WIDE_COLS : PRODUCT_COLS);

@@ -318,20 +318,3 @@ bool lt_multiply(lt_plans *p, const dev_product *product, char *err, size_t n)
                                               (size_t)p->place.bytes, p->place.stream);
     return !failed(s, &q->shape, "multiplying", err, n);
 }
-
-void lt_plans_print(const lt_plans *p, void (*line)(void *arg, const char *text), void *arg)
-{
-    char text[160];
-
-    snprintf(text, sizeof text, "cuBLASLt %zu", p->api->cublasLtGetVersion());
-    line(arg, text);
-    for (int i = 0; i < p->n_plans; i++) {
-        const lt_plan *q = &p->plan[i];
-        snprintf(text, sizeof text, "  (%d, %d): algorithm %u, tile %u, stages %u, %zu bytes",
-                 q->shape.n, q->shape.k,
-                 config(p, &q->algo, CUBLASLT_ALGO_CONFIG_ID),
-                 config(p, &q->algo, CUBLASLT_ALGO_CONFIG_TILE_ID),
-                 config(p, &q->algo, CUBLASLT_ALGO_CONFIG_STAGES_ID), q->workspace);
-        line(arg, text);
-    }
-}

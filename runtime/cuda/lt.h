@@ -29,7 +29,4 @@ void lt_plans_close(lt_plans *p);
 /* Queues a product. False with a message. */
 bool lt_multiply(lt_plans *p, const dev_product *product, char *err, size_t n);
 
-/* One line for each product: shape, class, algorithm. */
-void lt_plans_print(const lt_plans *p, void (*line)(void *arg, const char *text), void *arg);
-
 #endif

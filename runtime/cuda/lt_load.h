@@ -12,7 +12,6 @@
 #define LT_FUNCTIONS(F)                                                                            \
     F(cublasLtCreate)                                                                              \
     F(cublasLtDestroy)                                                                             \
-    F(cublasLtGetVersion)                                                                          \
     F(cublasLtMatmul)                                                                              \
     F(cublasLtMatmulDescCreate)                                                                    \
     F(cublasLtMatmulDescDestroy)                                                                   \

@@ -7,38 +7,13 @@
 ** without a sanitizer, as emu.c is, and telling it the same things.
 */
 #include "emu_sm90.h"
+#include "emu_tell.h"
 
 #include <math.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#ifdef EMU_TSAN
-#include <sanitizer/tsan_interface.h>
-void __tsan_read_range(void *p, unsigned long bytes);
-void __tsan_write_range(void *p, unsigned long bytes);
-#define ORDER_RELEASE(tag) __tsan_release(tag)
-#define ORDER_ACQUIRE(tag) __tsan_acquire(tag)
-#define IS_READ(p, n) __tsan_read_range((void *)(p), n)
-#define IS_WRITTEN(p, n) __tsan_write_range(p, n)
-#else
-#define ORDER_RELEASE(tag) ((void)(tag))
-#define ORDER_ACQUIRE(tag) ((void)(tag))
-#define IS_READ(p, n) ((void)(p), (void)(n))
-#define IS_WRITTEN(p, n) ((void)(p), (void)(n))
-#endif
-
-#ifdef EMU_MSAN
-#include <sanitizer/msan_interface.h>
-#define IS_DEFINED(p, n) __msan_unpoison(p, n)
-#define IS_UNDEFINED(p, n) __msan_poison(p, n)
-#define MUST_BE_DEFINED(p, n) __msan_check_mem_is_initialized(p, n)
-#else
-#define IS_DEFINED(p, n) ((void)(p), (void)(n))
-#define IS_UNDEFINED(p, n) ((void)(p), (void)(n))
-#define MUST_BE_DEFINED(p, n) ((void)(p), (void)(n))
-#endif
 
 enum {
     MOST_BARRIERS = 64,
