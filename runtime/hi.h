@@ -77,6 +77,7 @@ typedef struct hi_model {
     const char *command;             /* the hi-gen command line that made it */
     const char *plan_text;           /* memory table, decisions, predicted times: 'info --plan' */
     const char *machine;             /* what was planned for */
+    const char *checkpoint;          /* weights where none are named: a folder; NULL: none */
     const hi_forecast *forecast;     /* (n_forecasts) by tokens, ascending, to ctx */
     int n_forecasts;
     int layers, hidden, heads, kv_heads, head_dim, ffn, vocab;

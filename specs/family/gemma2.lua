@@ -1,0 +1,26 @@
+-- gemma2.lua - RMSNorm of (1 + w) before and behind both halves of a block, scaled embedding.
+-- Tensor names as in the checkpoints of transformers' Gemma2ForCausalLM.
+return {
+    family = "gemma2",
+    norm_offset = 1,
+    embed_scale = "sqrt_hidden",
+    block = { "norm_qkv", "attend", "out_mlp" },
+    tensors = {
+        embed = "model.embed_tokens.weight",
+        final_norm = "model.norm.weight",
+        lm_head = "lm_head.weight",
+        layer = {
+            attn_norm = "model.layers.%d.input_layernorm.weight",
+            q = "model.layers.%d.self_attn.q_proj.weight",
+            k = "model.layers.%d.self_attn.k_proj.weight",
+            v = "model.layers.%d.self_attn.v_proj.weight",
+            o = "model.layers.%d.self_attn.o_proj.weight",
+            attn_post_norm = "model.layers.%d.post_attention_layernorm.weight",
+            mlp_norm = "model.layers.%d.pre_feedforward_layernorm.weight",
+            gate = "model.layers.%d.mlp.gate_proj.weight",
+            up = "model.layers.%d.mlp.up_proj.weight",
+            down = "model.layers.%d.mlp.down_proj.weight",
+            mlp_post_norm = "model.layers.%d.post_feedforward_layernorm.weight",
+        },
+    },
+}
