@@ -22,7 +22,7 @@ enum {
 
 /* Rotation as config.json has it. */
 typedef struct hf_rope {
-    const char *kind;                /* the spec's rope.kind */
+    const char *kind; /* the spec's rope.kind */
     double theta, factor, low_freq, high_freq;
     int64_t orig_ctx;
     double beta_fast, beta_slow, attn_factor;
@@ -30,22 +30,27 @@ typedef struct hf_rope {
     int n_pairs;
 } hf_rope;
 
-typedef enum { TIED_ABSENT, TIED_NO, TIED_YES } hf_tied;
+typedef enum {
+    TIED_ABSENT,
+    TIED_NO,
+    TIED_YES
+} hf_tied;
 
-/* A checkpoint in the terms of a spec. Absent: bos -1; window, softcaps, score_scale, dual_chunk 0. */
+/* A checkpoint in the terms of a spec. Absent: bos -1; window, softcaps, score_scale, dual_chunk 0.
+ */
 typedef struct hf_model {
-    char label[IMPORT_LABEL];        /* for people: "Qwen/Qwen3-8B", or the folder's name */
-    char name[NAME_LEN];             /* the spec's */
-    char folder[IMPORT_PATH];        /* absolute */
+    char label[IMPORT_LABEL]; /* for people: "Qwen/Qwen3-8B", or the folder's name */
+    char name[NAME_LEN];      /* the spec's */
+    char folder[IMPORT_PATH]; /* absolute */
     const char *family;
     int64_t layers, hidden, heads, kv_heads, head_dim, ffn, ctx;
-    int64_t vocab;                   /* config.json's; after import_tensors: the embedding's rows */
+    int64_t vocab; /* config.json's; after import_tensors: the embedding's rows */
     double norm_eps;
     const char *act;
     bool qkv_bias, o_bias, mlp_bias;
-    hf_tied says_tied;               /* config.json */
-    bool tied_default;               /* of the family, where config.json has none */
-    bool tied;                       /* set by import_tensors */
+    hf_tied says_tied; /* config.json */
+    bool tied_default; /* of the family, where config.json has none */
+    bool tied;         /* set by import_tensors */
     hf_rope rope;
     int64_t window, window_first, window_every;
     double attn_cap, final_cap, score_scale; /* score_scale: query_pre_attn_scalar */
@@ -90,8 +95,8 @@ int import_config(hf_model *m, text *notes, hi_error *e);
 /* An object of a JSON file, and how to complain about its fields. */
 typedef struct hf_object {
     const json_t *o;
-    const char *file;                /* "config.json" */
-    const char *prefix;              /* "" or "rope_scaling." */
+    const char *file;   /* "config.json" */
+    const char *prefix; /* "" or "rope_scaling." */
     hi_error *e;
 } hf_object;
 
@@ -133,7 +138,7 @@ void shards_close(hf_shards *s);
 typedef struct hf_tensor {
     const char *file, *dtype;
     int rank;
-    uint64_t dim[2];                 /* the first two */
+    uint64_t dim[2]; /* the first two */
 } hf_tensor;
 
 /* False: no such tensor. */

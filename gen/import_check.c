@@ -12,14 +12,31 @@
 #include "sandbox.h"
 
 /* Sizes that shapes are made of. */
-typedef enum { ONE, VOCAB, HIDDEN, Q, KV, QKV, FFN, FFN2, HEAD, N_SIZES } size_name;
+typedef enum {
+    ONE,
+    VOCAB,
+    HIDDEN,
+    Q,
+    KV,
+    QKV,
+    FFN,
+    FFN2,
+    HEAD,
+    N_SIZES
+} size_name;
 
 /* When a tensor is there. */
-typedef enum { ALWAYS, QKV_BIAS, O_BIAS, MLP_BIAS, UNTIED } when;
+typedef enum {
+    ALWAYS,
+    QKV_BIAS,
+    O_BIAS,
+    MLP_BIAS,
+    UNTIED
+} when;
 
 static const struct {
-    const char *field;               /* of a family file */
-    size_name rows, cols;            /* cols ONE: a vector */
+    const char *field;    /* of a family file */
+    size_name rows, cols; /* cols ONE: a vector */
     when when;
 } TENSOR_OF[] = {
     { "embed", VOCAB, HIDDEN, ALWAYS },
@@ -57,11 +74,11 @@ enum {
 typedef struct checker {
     const hf_shards *shards;
     hf_model *m;
-    flat family;                     /* the family's file */
+    flat family; /* the family's file */
     int64_t size[N_SIZES];
-    char lines[900];                 /* problems so far */
+    char lines[900]; /* problems so far */
     int problems;
-    int64_t rounded;                 /* tensors that are not BF16 */
+    int64_t rounded; /* tensors that are not BF16 */
     char rounded_type[16];
 } checker;
 
@@ -227,12 +244,14 @@ static void take_tied(checker *c, text *notes)
 
     m->tied = !head || m->says_tied == TIED_YES || (m->says_tied == TIED_ABSENT && m->tied_default);
     if (head && m->tied)
-        import_note(notes, "%s is there, but tie_word_embeddings is true%s: the embedding is used "
-                           "in its place",
+        import_note(notes,
+                    "%s is there, but tie_word_embeddings is true%s: the embedding is used "
+                    "in its place",
                     name, m->says_tied == TIED_ABSENT ? " by default" : "");
     if (!head && m->says_tied == TIED_NO)
-        import_note(notes, "tie_word_embeddings = false, but there is no %s: the embedding is used "
-                           "in its place",
+        import_note(notes,
+                    "tie_word_embeddings = false, but there is no %s: the embedding is used "
+                    "in its place",
                     name != NULL ? name : "head");
 }
 
@@ -279,8 +298,9 @@ static int check_tensors(checker *c, text *notes, hi_error *e)
         return -1;
     note_unused(c, notes);
     if (c->rounded > 0)
-        import_note(notes, "%lld tensors are %s: programs in bf16 need --round-weights, which is "
-                           "not exact; --numerics f32 is",
+        import_note(notes,
+                    "%lld tensors are %s: programs in bf16 need --round-weights, which is "
+                    "not exact; --numerics f32 is",
                     (long long)c->rounded, c->rounded_type);
     return 0;
 }

@@ -16,14 +16,19 @@ enum {
 };
 
 /* Which layers a sliding window is for, where layer_types does not say it. */
-typedef enum { NO_LAYERS, ALL_LAYERS, EVEN_LAYERS, LATE_LAYERS } windows;
+typedef enum {
+    NO_LAYERS,
+    ALL_LAYERS,
+    EVEN_LAYERS,
+    LATE_LAYERS
+} windows;
 
 typedef struct family {
     const char *model_type, *architecture, *spec;
-    int64_t head_dim;          /* where config.json has none; 0: hidden / heads */
+    int64_t head_dim; /* where config.json has none; 0: hidden / heads */
     windows windows;
-    bool tied;                 /* where config.json does not say it */
-    bool qkv_bias, may_bias;   /* always; where attention_bias (mlp_bias) says so */
+    bool tied;               /* where config.json does not say it */
+    bool qkv_bias, may_bias; /* always; where attention_bias (mlp_bias) says so */
     bool softcaps;
 } family;
 
@@ -162,8 +167,7 @@ static int take_act(const hf_object *c, hf_model *m)
             m->act = ACT[i].spec;
             return 0;
         }
-    return hf_refuse(c, field,
-                     "is not supported; \"silu\" and \"gelu_pytorch_tanh\" are");
+    return hf_refuse(c, field, "is not supported; \"silu\" and \"gelu_pytorch_tanh\" are");
 }
 
 static int take_bias(const hf_object *c, const family *f, hf_model *m)
@@ -305,8 +309,9 @@ static int take_dual_chunk(const hf_object *c, hf_model *m, text *notes)
         return hf_refuse(c, "dual_chunk_attention_config", "must be an object");
     if (hf_need_whole(&d, "original_max_position_embeddings", 1, MAX_SIZE, &m->dual_chunk) != 0)
         return -1;
-    import_note(notes, "beyond %lld tokens the authors use dual chunk attention, which is not done "
-                       "here: attention is plain at every length",
+    import_note(notes,
+                "beyond %lld tokens the authors use dual chunk attention, which is not done "
+                "here: attention is plain at every length",
                 (long long)m->dual_chunk);
     return 0;
 }

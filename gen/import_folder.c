@@ -44,8 +44,8 @@ int import_absolute(const char *path, char *out, size_t n, hi_error *e)
     size_t len = strlen(path);
     while (len > 1 && path[len - 1] == '/')
         len--;
-    int need = snprintf(out, n, "%s%s%.*s", here, here[0] != '\0' && len > 0 ? "/" : "", (int)len,
-                        path);
+    int need =
+        snprintf(out, n, "%s%s%.*s", here, here[0] != '\0' && len > 0 ? "/" : "", (int)len, path);
     return need < (int)n ? 0 : import_fail(e, "%.64s...: path too long", path);
 }
 
@@ -77,8 +77,7 @@ static void cache_folder(char *out, size_t n)
     out[0] = '\0';
     for (size_t i = 0; i < sizeof PLACE / sizeof *PLACE && out[0] == '\0'; i++) {
         const char *v = getenv(PLACE[i].variable);
-        if (v != NULL && v[0] != '\0' &&
-            snprintf(out, n, "%s%s", v, PLACE[i].below) >= (int)n)
+        if (v != NULL && v[0] != '\0' && snprintf(out, n, "%s%s", v, PLACE[i].below) >= (int)n)
             out[0] = '\0';
     }
 }
@@ -122,8 +121,9 @@ static int find_in_cache(const char *arg, char *folder, hi_error *e)
     if (snprintf(folder, IMPORT_PATH, "%s/snapshots/%s", repository, revision) >= IMPORT_PATH)
         return import_fail(e, "%.64s...: path too long", repository);
     return is_folder(folder) ? 0
-                             : import_fail(e, "%s: missing, though refs/main names it; download "
-                                              "the repository again",
+                             : import_fail(e,
+                                           "%s: missing, though refs/main names it; download "
+                                           "the repository again",
                                            folder);
 }
 
@@ -212,12 +212,14 @@ static int look_around(const char *folder, holding *h, hi_error *e)
     if (d == NULL)
         return import_fail(e, "%s: %s", folder, strerror(errno));
     for (struct dirent *f; (f = readdir(d)) != NULL;) {
-        char *into = ends_with(f->d_name, ".gguf")                            ? h->gguf
-                     : ends_with(f->d_name, ".bin") || ends_with(f->d_name, ".pth") ||
-                               ends_with(f->d_name, ".pt")                    ? h->bin
-                     : strncmp(f->d_name, "consolidated", 12) == 0 &&
-                               ends_with(f->d_name, ".safetensors")           ? h->consolidated
-                                                                              : NULL;
+        char *into =
+            ends_with(f->d_name, ".gguf") ? h->gguf
+            : ends_with(f->d_name, ".bin") || ends_with(f->d_name, ".pth") ||
+                    ends_with(f->d_name, ".pt")
+                ? h->bin
+            : strncmp(f->d_name, "consolidated", 12) == 0 && ends_with(f->d_name, ".safetensors")
+                ? h->consolidated
+                : NULL;
         if (into != NULL && (into[0] == '\0' || strcmp(f->d_name, into) < 0))
             snprintf(into, sizeof h->gguf, "%s", f->d_name);
     }
@@ -228,29 +230,38 @@ static int look_around(const char *folder, holding *h, hi_error *e)
 static int check_kind(const char *folder, hi_error *e)
 {
     holding h = { "", "", "" };
-    bool weights = has_file(folder, "model.safetensors.index.json") ||
-                   has_file(folder, "model.safetensors");
+    bool weights =
+        has_file(folder, "model.safetensors.index.json") || has_file(folder, "model.safetensors");
 
     if (weights && has_file(folder, "config.json"))
         return 0;
     if (look_around(folder, &h, e) != 0)
         return -1;
     if (!weights && has_file(folder, "adapter_config.json"))
-        return import_fail(e, "%s: adapter_config.json: an adapter, not a model; merge it into its "
-                              "base model and save that as safetensors", folder);
+        return import_fail(e,
+                           "%s: adapter_config.json: an adapter, not a model; merge it into its "
+                           "base model and save that as safetensors",
+                           folder);
     if (!weights && h.gguf[0] != '\0')
-        return import_fail(e, "%s: %s: GGUF files are not read; give the folder of the model's "
-                              "safetensors files", folder, h.gguf);
+        return import_fail(e,
+                           "%s: %s: GGUF files are not read; give the folder of the model's "
+                           "safetensors files",
+                           folder, h.gguf);
     if (!weights && h.consolidated[0] != '\0')
-        return import_fail(e, "%s: %s: the author's own format, rows in another order; give the "
-                              "folder with model.safetensors and config.json", folder,
-                           h.consolidated);
+        return import_fail(e,
+                           "%s: %s: the author's own format, rows in another order; give the "
+                           "folder with model.safetensors and config.json",
+                           folder, h.consolidated);
     if (!weights && h.bin[0] != '\0')
-        return import_fail(e, "%s: %s: pickled weights are not read; save the model as "
-                              "safetensors", folder, h.bin);
+        return import_fail(e,
+                           "%s: %s: pickled weights are not read; save the model as "
+                           "safetensors",
+                           folder, h.bin);
     if (!weights)
-        return import_fail(e, "%s: neither model.safetensors nor model.safetensors.index.json: no "
-                              "checkpoint", folder);
+        return import_fail(e,
+                           "%s: neither model.safetensors nor model.safetensors.index.json: no "
+                           "checkpoint",
+                           folder);
     return import_fail(e, "%s: no config.json; fetch the whole repository", folder);
 }
 

@@ -29,8 +29,9 @@ static int unnest(const hf_object *c, const json_t **o)
         if (!json_is_object(v))
             return first == NULL ? 0 : hf_refuse(c, "rope_parameters", "mixes fields and layers");
         if (first != NULL && !json_equal(first, v))
-            return hf_refuse(c, "rope_parameters",
-                             "layers of two rotations are not supported; use a checkpoint with one");
+            return hf_refuse(
+                c, "rope_parameters",
+                "layers of two rotations are not supported; use a checkpoint with one");
         first = v;
     }
     if (first != NULL)
@@ -74,8 +75,9 @@ static int find_rope(const hf_object *c, hf_object *r)
 
 static const char *kind_of(const hf_object *r)
 {
-    static const char *const KIND[] = { "default", "linear", "dynamic", "llama3",
-                                        "yarn",    "longrope" };
+    static const char *const KIND[] = {
+        "default", "linear", "dynamic", "llama3", "yarn", "longrope"
+    };
     const char *type = hf_text(r, "type"), *name = hf_text(r, "rope_type");
 
     if (type == NULL || name == NULL)
@@ -229,15 +231,17 @@ static void note_rope(const hf_model *m, text *notes)
         import_note(notes, "rope_theta = 2804339835: an early revision's; the present one has "
                            "3580165449. Weights and config.json must be of one revision");
     if (strcmp(p->kind, "yarn") == 0 && stretched > (double)m->ctx)
-        import_note(notes, "max_position_embeddings = %lld, but yarn stretches to %.0f tokens; "
-                           "--ctx allows more than the default",
+        import_note(notes,
+                    "max_position_embeddings = %lld, but yarn stretches to %.0f tokens; "
+                    "--ctx allows more than the default",
                     (long long)m->ctx, stretched);
     if (strcmp(p->kind, "dynamic") == 0)
         import_note(notes, "rope dynamic: frequencies are fixed for the planned context, where "
                            "transformers changes them as a text grows");
     if (strcmp(p->kind, "longrope") == 0)
-        import_note(notes, "rope longrope: long factors where the planned context is above %lld "
-                           "tokens, short ones up to there; the choice is fixed by the plan",
+        import_note(notes,
+                    "rope longrope: long factors where the planned context is above %lld "
+                    "tokens, short ones up to there; the choice is fixed by the plan",
                     (long long)p->orig_ctx);
 }
 
@@ -257,7 +261,8 @@ int import_rope(const hf_object *c, hf_model *m, text *notes)
             hf_positive(&r, "rope_theta", &theta) != 0 || take_kind(c, &r, m) != 0)
             return -1;
         if (hf_get(c, "rope_theta") != NULL && theta != m->rope.theta)
-            return hf_refuse(&r, "rope_theta", "contradicts rope_theta; keep the one that is right");
+            return hf_refuse(&r, "rope_theta",
+                             "contradicts rope_theta; keep the one that is right");
         m->rope.theta = theta;
     }
     note_rope(m, notes);

@@ -25,10 +25,10 @@ typedef unsigned long long ull;
 
 struct hf_shards {
     const char *folder;
-    json_t *index;           /* NULL: a single file */
-    const char **name;       /* (n) sorted; text belongs to index */
-    st_file *file;           /* (n) */
-    bool **used;             /* (n) of each file's tensors, in order */
+    json_t *index;     /* NULL: a single file */
+    const char **name; /* (n) sorted; text belongs to index */
+    st_file *file;     /* (n) */
+    bool **used;       /* (n) of each file's tensors, in order */
     size_t n;
     hi_error *e;
 };
@@ -147,7 +147,8 @@ static int check_map(hf_shards *s)
     {
         hf_tensor found;
         if (!shards_find(s, tensor, &found))
-            return import_fail(s->e, INDEX ": %s: not in %s, where the index has it; both must be "
+            return import_fail(s->e,
+                               INDEX ": %s: not in %s, where the index has it; both must be "
                                      "of one revision",
                                tensor, json_string_value(v));
     }
@@ -215,9 +216,8 @@ bool shards_find(const hf_shards *s, const char *name, hf_tensor *out)
 
     if (s->index != NULL) {
         const char *where = mapped_to(s, name);
-        const char **found = where == NULL ? NULL
-                                           : bsearch(&where, s->name, s->n, sizeof *s->name,
-                                                     by_text);
+        const char **found =
+            where == NULL ? NULL : bsearch(&where, s->name, s->n, sizeof *s->name, by_text);
         if (found == NULL)
             return false;
         i = (size_t)(found - s->name);

@@ -37,8 +37,9 @@ static int check_tokenizer(const hf_model *m, text *notes, hi_error *e)
     if (t == NULL)
         return import_fail(e, "%s", why);
     if (tok_size(t) > m->vocab)
-        import_note(notes, "tokenizer.json has ids up to %d, the embedding %lld rows: text with the "
-                           "ids above is refused",
+        import_note(notes,
+                    "tokenizer.json has ids up to %d, the embedding %lld rows: text with the "
+                    "ids above is refused",
                     tok_size(t) - 1, (long long)m->vocab);
     tok_close(t);
     return 0;

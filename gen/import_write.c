@@ -33,7 +33,7 @@ static void number_text(double x, char *out)
     e = strchr(out, 'e');
     if (e == NULL)
         return;
-    char sign = e[1];                /* "1e-05" -> "1e-5" */
+    char sign = e[1]; /* "1e-05" -> "1e-5" */
     const char *at = strchr(digits, 'e') + 2;
     while (at[0] == '0' && at[1] != '\0')
         at++;
@@ -125,8 +125,9 @@ static void put_softcaps(text *t, const hf_model *m)
         return;
     number_text(m->attn_cap, attn);
     number_text(m->final_cap, final);
-    text_printf(t, "    softcap = { %s%s%s%s%s }, -- attn_logit_softcapping, "
-                   "final_logit_softcapping\n",
+    text_printf(t,
+                "    softcap = { %s%s%s%s%s }, -- attn_logit_softcapping, "
+                "final_logit_softcapping\n",
                 m->attn_cap > 0 ? "attn = " : "", m->attn_cap > 0 ? attn : "", both ? ", " : "",
                 m->final_cap > 0 ? "final = " : "", m->final_cap > 0 ? final : "");
 }
@@ -136,8 +137,9 @@ static void put_others(text *t, const hf_model *m)
     char number[NUMBER_LEN];
 
     if (m->window > 0)
-        text_printf(t, "    window = { size = %lld, first = %lld, every = %lld }, -- "
-                       "sliding_window, by layer\n",
+        text_printf(t,
+                    "    window = { size = %lld, first = %lld, every = %lld }, -- "
+                    "sliding_window, by layer\n",
                     (long long)m->window, (long long)m->window_first, (long long)m->window_every);
     put_softcaps(t, m);
     if (m->score_scale > 0) {
@@ -165,8 +167,9 @@ static void put_ids(text *t, const hf_model *m)
 
 void import_write(const hf_model *m, text *t)
 {
-    text_printf(t, "-- %s, by hi-gen import. Source: its config.json, the fields named behind each\n"
-                   "-- line, and generation_config.json; vocab and tied are what the tensors say.\n",
+    text_printf(t,
+                "-- %s, by hi-gen import. Source: its config.json, the fields named behind each\n"
+                "-- line, and generation_config.json; vocab and tied are what the tensors say.\n",
                 m->label);
     text_printf(t, "return {\n    family = \"%s\", -- model_type\n", m->family);
     put_whole(t, "layers", m->layers, "num_hidden_layers");

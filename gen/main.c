@@ -91,10 +91,13 @@ static int write_spec(const hi_command *c, const hi_spec *s, const text *lua, co
 {
     char path[PATH_LEN + NAME_LEN + 8];
 
-    if (c->spec_out == NULL && folder == NULL)
-        return fputs(lua->data, stdout) == EOF || fflush(stdout) == EOF ? -1 : 0;
+    if (c->spec_out != NULL)
+        return text_write(c->spec_out, lua->data, lua->len, e);
+    if (folder == NULL)
+        return fputs(lua->data, stdout) == EOF || fflush(stdout) == EOF
+                   ? gen_fail(e, "the spec cannot be written to standard output") : 0;
     snprintf(path, sizeof path, "%s/%s.lua", folder, s->name);
-    return text_write(c->spec_out != NULL ? c->spec_out : path, lua->data, lua->len, e);
+    return text_write(path, lua->data, lua->len, e);
 }
 
 static int write_sources(const hi_command *c, const hi_spec *s, const text *lua, const hi_plan *p, hi_error *e)
