@@ -125,12 +125,14 @@ def facts_of(t, seed, f32, b16, w, ids, pos):
     if t["format"] == 1:
         return facts
     near, _ = forward(t | dict(wrong=["float angles"]), w, ids, exact)
+    unit = 1 + torch.arange(len(ids), dtype=torch.float64)[:, None] / 256
     return facts | dict(
-        f32_vs_float_angles=distance(f32, near),
+        f32_vs_float_angles=distance(f32, near), in_units=distance(f32 / unit, near / unit),
         prompt_seed=seed, n_ids=len(ids), least_margin=float(f"{least_margin(f32):.3g}"),
         bf16_behind=behind(b16, f32), rounded_behind=behind(ours, f32),
         double_same_argmax=int((true.argmax(1) == f32.argmax(1)).sum()),
         digest_f32_vs_double=distance(digest(f32), digest(true)),
+        digest_bf16_vs_f32=distance(digest(b16), digest(f32)),
         digest_rounded_vs_f32=distance(digest(ours), digest(f32)),
         rounded_vs_bf16_at_positions=distance(ours[pos], b16[pos]),
         rounded_vs_f32_at_positions=distance(ours[pos], f32[pos]))
