@@ -75,23 +75,25 @@ void dev_pace(hi_device *d);
 bool dev_token(hi_device *d, int64_t pos);
 void dev_token_issued(hi_device *d);
 
-/* x (rows, hidden) = embeddings, on device or host, of ids [first, first + rows) of dev_begin's;
-   'ids' is room for them on the device. */
+/* x (rows, hidden) = embeddings, on device or host, of ids [first, first + rows) of dev_begin's,
+   times EMBED_SCALE; 'ids' is room for them on the device. */
 void dev_embed(hi_device *d, void *x, int32_t *ids, int64_t first, int rows);
 
 /* 'n' floats of the arena, for the host to read until the next call. */
 const float *dev_scores(hi_device *d, const float *p, int64_t n);
 
-/* cs (rows, head_dim / 2, 2): cosines and sines of positions pos0 .. pos0 + rows - 1. */
+/* cs (rows, head_dim / 2, 2): cosines and sines of positions pos0 .. pos0 + rows - 1, times the
+   model's rope_scale. */
 void dev_rope_table(hi_device *d, float *cs, int64_t pos0, int rows);
-
-/* y = normalised x times w, (rows, hidden) elements. */
-void dev_rmsnorm(hi_device *d, void *y, const void *x, const void *w, int rows);
 
 typedef enum { DEV_STORE, DEV_ADD, DEV_F32 } dev_mode;     /* y =, y +=, y = in float */
 
+/* y = or y += normalised x times w, (rows, hidden) elements; with NORM_OFFSET times 1 + w. */
+void dev_rmsnorm(hi_device *d, void *y, const void *x, const void *w, int rows, dev_mode mode);
+
 /* y (rows, n) from x (rows, k), rows x_stride elements apart, and packed w (n, k); bias (n)
-   or NULL. Only columns [from, to) are asked for; DEV_STORE may give more, with the same bits. */
+   or NULL. Only columns [from, to) are asked for; DEV_STORE may give more, with the same bits.
+   DEV_F32 is for scores: with FINAL_SOFTCAP y = cap tanh(y / cap). */
 typedef struct dev_product {
     void *y;
     const void *x, *w, *bias;
@@ -113,12 +115,13 @@ typedef struct dev_run {
 
 enum { DEV_RUNS = 4 };
 
-/* What follows the projection of qkv (rows, (heads + 2 kv_heads) head_dim): queries of rows from
-   q_row on are rotated in place; k, rotated, and v of all rows go to every run that has them. cs
+/* What follows the projection of qkv (rows, (heads + 2 kv_heads) head_dim): with QK_NORM every head
+   of queries and keys is normalised; queries of rows from q_row on are rotated in place; k, rotated, and v of all rows go to every run that has them. cs
    has the rows' part of the rotation table. What qkv then holds of k is undefined. */
 typedef struct dev_placing {
     void *qkv;
     const float *cs;
+    const void *q_norm, *k_norm;     /* (head_dim) elements, or NULL without QK_NORM */
     int rows, q_row;
     int n_runs;
     dev_run run[DEV_RUNS];
@@ -137,6 +140,7 @@ typedef struct dev_attention {
     int64_t head_pitch, v_offset;
     int n, rows;
     int64_t key0, n_keys, pos0;
+    int64_t window;                  /* keys that a row sees, its own included; 0: all before it */
     float *carry;                    /* (n, rows * gqa, head_dim) outputs, then (.., 2) max, sum */
     float *parts;                    /* room for one state per head, row and split, or NULL */
 } dev_attention;

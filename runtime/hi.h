@@ -48,8 +48,12 @@ typedef struct hi_band {
 typedef struct hi_layer {
     int64_t at;                      /* into 'weights'; streamed: into the host's allocation */
     bool streamed;                   /* weights come through the ring of weight slots */
-    int64_t resident[HI_PHASES];     /* leading rows of every KV head on the device */
-    int64_t attn_norm, qkv, qkv_bias, o, o_bias, mlp_norm, gate_up, gate_up_bias, down, down_bias;
+    int64_t window;                  /* keys that a row sees, its own included: the layer keeps no
+                                        more, in 'near', and has no place in the store; 0: all */
+    int64_t resident[HI_PHASES];     /* leading rows of every KV head on the device; of a layer with
+                                        a window the whole context, in words */
+    int64_t attn_norm, qkv, qkv_bias, q_norm, k_norm, o, o_bias, attn_post_norm, mlp_norm, gate_up,
+        gate_up_bias, down, down_bias, mlp_post_norm;
 } hi_layer;
 
 typedef struct hi_buffer {
@@ -57,8 +61,8 @@ typedef struct hi_buffer {
 } hi_buffer;
 
 enum {                               /* ORDER BUFFERS: gen/buffers.def */
-    HI_B_WEIGHTS, HI_B_LAYERS, HI_B_TAILS, HI_B_KEPT, HI_B_WORK, HI_B_FRAMES, HI_B_SLOTS, HI_B_WINDOW,
-    HI_B_IDS, HI_B_ROPE, HI_B_HIDDEN, HI_B_X, HI_B_H, HI_B_QKV, HI_B_O, HI_B_MLP, HI_B_CARRY,
+    HI_B_WEIGHTS, HI_B_LAYERS, HI_B_TAILS, HI_B_KEPT, HI_B_NEAR, HI_B_WORK, HI_B_FRAMES, HI_B_SLOTS,
+    HI_B_WINDOW, HI_B_IDS, HI_B_ROPE, HI_B_HIDDEN, HI_B_X, HI_B_H, HI_B_QKV, HI_B_O, HI_B_MLP, HI_B_CARRY,
     HI_B_PARTS, HI_B_LOGITS, HI_BUFFERS
 };
 
@@ -75,6 +79,7 @@ typedef struct hi_forecast {
 typedef struct hi_model {
     const char *name;                /* "needle-8M" */
     const char *command;             /* the hi-gen command line that made it */
+    const char *checkpoint;          /* the folder it was made for; NULL: none was named */
     const char *plan_text;           /* memory table, decisions, predicted times: 'info --plan' */
     const char *machine;             /* what was planned for */
     const char *checkpoint;          /* weights where none are named: a folder; NULL: none */
@@ -88,6 +93,7 @@ typedef struct hi_model {
     const int *eos;                  /* (n_eos) */
     int n_eos;
     const float *rope_freq;          /* (head_dim / 2) */
+    float rope_scale;                /* of cosine and sine */
     int64_t embed, final_norm, lm_head;    /* offsets in 'weights'; lm_head == embed when tied;
                                         embed -1: the embedding is in the host's HI_H_EMBED */
     const hi_layer *layer;           /* (layers) */
@@ -98,6 +104,8 @@ typedef struct hi_model {
     bool offload;                    /* host store, ring and tails exist */
     bool logits_all;
     int64_t split;                   /* tokens */
+    int64_t near_rows;               /* of every KV head of a layer with a window, by position modulo
+                                        this; a multiple of split */
     int slots;                       /* of the KV ring */
     int64_t piece;                   /* resident rows that decode attends to at once at most */
     int rows[HI_PHASES];             /* rows of a pass at most */
@@ -174,8 +182,10 @@ int hi_prefill(hi_run *r, const int32_t *ids, int64_t n);
 /* Appends one token. */
 int hi_decode(hi_run *r, int32_t id);
 
-/* Keeps the first n_tok tokens of the sequence, drops the rest. */
+/* Keeps the first n_tok tokens of the sequence, drops the rest: 0, or at least hi_rewind_least,
+   which is 1 unless layers keep a window of their rows alone. */
 int hi_rewind(hi_run *r, int64_t n_tok);
+int64_t hi_rewind_least(const hi_run *r);
 
 int64_t hi_length(const hi_run *r);              /* tokens in the sequence */
 const float *hi_logits(hi_run *r);               /* (rows, vocab) of the last pass */

@@ -1,10 +1,13 @@
--- gemma2.lua - RMSNorm of (1 + w) before and behind both halves of a block, scaled embedding.
--- Tensor names as in the checkpoints of transformers' Gemma2ForCausalLM.
+-- gemma2.lua - RMSNorm before and after both sublayers, soft caps, a window in every
+-- other layer, the embedding scaled. Norms store w for a factor of 1 + w.
+-- Tensor names as in the checkpoints of transformers' Gemma2ForCausalLM
+-- (modeling_gemma2.py); "%d" stands for the layer. lm_head exists where config.json
+-- says tie_word_embeddings = false; absent, the field means true.
 return {
     family = "gemma2",
+    block = { "norm_qkv", "attend", "out_mlp" },
     norm_offset = 1,
     embed_scale = "sqrt_hidden",
-    block = { "norm_qkv", "attend", "out_mlp" },
     tensors = {
         embed = "model.embed_tokens.weight",
         final_norm = "model.norm.weight",

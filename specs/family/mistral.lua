@@ -1,5 +1,7 @@
--- mistral.lua - the Llama block; layers may slide.
--- Tensor names as in the checkpoints of transformers' MistralForCausalLM.
+-- mistral.lua - the Llama block without biases; a spec may give it a window.
+-- Tensor names as in the checkpoints of transformers' MistralForCausalLM
+-- (modeling_mistral.py); "%d" stands for the layer. lm_head is absent where
+-- tie_word_embeddings is true.
 return {
     family = "mistral",
     block = { "norm_qkv", "attend", "out_mlp" },

@@ -1,5 +1,8 @@
--- phi3.lua - the Llama block; q, k and v are one matrix, and gate and up one.
--- Tensor names as in the checkpoints of transformers' Phi3ForCausalLM.
+-- phi3.lua - the Llama block without biases; q, k and v are one tensor, gate and up
+-- another, their rows in this order.
+-- Tensor names as in the checkpoints of transformers' Phi3ForCausalLM
+-- (modeling_phi3.py); "%d" stands for the layer. lm_head is absent where
+-- tie_word_embeddings is true.
 return {
     family = "phi3",
     block = { "norm_qkv", "attend", "out_mlp" },

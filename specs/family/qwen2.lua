@@ -1,5 +1,8 @@
--- qwen2.lua - the Llama block with biases of q, k and v (qkv_bias = true); layers may slide.
--- Tensor names as in the checkpoints of transformers' Qwen2ForCausalLM.
+-- qwen2.lua - the Llama block with biases of q, k and v, which config.json does not tell
+-- of: every checkpoint has them, and none for o. Also Qwen2.5.
+-- Tensor names as in the checkpoints of transformers' Qwen2ForCausalLM
+-- (modeling_qwen2.py); "%d" stands for the layer. lm_head is absent where
+-- tie_word_embeddings is true.
 return {
     family = "qwen2",
     block = { "norm_qkv", "attend", "out_mlp" },
