@@ -23,22 +23,29 @@ typedef enum {
     LATE_LAYERS
 } windows;
 
+/* What a family has, and what else its config.json may ask for. */
+enum {
+    IS_TIED = 1,  /* where config.json does not say it */
+    QKV_BIAS = 2, /* always */
+    MAY_BIAS = 4, /* q, k, v and o: attention_bias */
+    MAY_MLP_BIAS = 8,
+    SOFTCAPS = 16
+};
+
 typedef struct family {
     const char *model_type, *architecture, *spec;
     int64_t head_dim; /* where config.json has none; 0: hidden / heads */
     windows windows;
-    bool tied;               /* where config.json does not say it */
-    bool qkv_bias, may_bias; /* always; where attention_bias (mlp_bias) says so */
-    bool softcaps;
+    unsigned has;
 } family;
 
 static const family FAMILY[] = {
-    { "llama", "LlamaForCausalLM", "llama", 0, NO_LAYERS, false, false, true, false },
-    { "mistral", "MistralForCausalLM", "mistral", 0, ALL_LAYERS, false, false, false, false },
-    { "qwen2", "Qwen2ForCausalLM", "qwen2", 0, LATE_LAYERS, false, true, false, false },
-    { "qwen3", "Qwen3ForCausalLM", "qwen3", 128, LATE_LAYERS, false, false, false, false },
-    { "gemma2", "Gemma2ForCausalLM", "gemma2", 256, EVEN_LAYERS, true, false, false, true },
-    { "phi3", "Phi3ForCausalLM", "phi3", 0, ALL_LAYERS, false, false, false, false },
+    { "llama", "LlamaForCausalLM", "llama", 0, NO_LAYERS, MAY_BIAS | MAY_MLP_BIAS },
+    { "mistral", "MistralForCausalLM", "mistral", 0, ALL_LAYERS, 0 },
+    { "qwen2", "Qwen2ForCausalLM", "qwen2", 0, LATE_LAYERS, QKV_BIAS },
+    { "qwen3", "Qwen3ForCausalLM", "qwen3", 128, LATE_LAYERS, MAY_BIAS },
+    { "gemma2", "Gemma2ForCausalLM", "gemma2", 256, EVEN_LAYERS, IS_TIED | SOFTCAPS },
+    { "phi3", "Phi3ForCausalLM", "phi3", 0, ALL_LAYERS, 0 },
 };
 enum {
     N_FAMILIES = sizeof FAMILY / sizeof *FAMILY
@@ -176,24 +183,24 @@ static int take_bias(const hf_object *c, const family *f, hf_model *m)
 
     if (hf_bool(c, "attention_bias", &attention) != 0 || hf_bool(c, "mlp_bias", &mlp) != 0)
         return -1;
-    if (attention && !f->may_bias && !f->qkv_bias)
-        return hf_refuse(c, "attention_bias", "is supported for model_type llama only");
-    if (mlp && !f->may_bias)
+    if (attention && (f->has & (MAY_BIAS | QKV_BIAS)) == 0)
+        return hf_refuse(c, "attention_bias", "is supported for model_type llama and qwen3 only");
+    if (mlp && (f->has & MAY_MLP_BIAS) == 0)
         return hf_refuse(c, "mlp_bias", "is supported for model_type llama only");
-    m->qkv_bias = f->qkv_bias || attention;
-    m->o_bias = f->may_bias && attention;
+    m->o_bias = attention && (f->has & MAY_BIAS) != 0;
+    m->qkv_bias = m->o_bias || (f->has & QKV_BIAS) != 0;
     m->mlp_bias = mlp;
     return 0;
 }
 
 static int take_tied(const hf_object *c, const family *f, hf_model *m)
 {
-    bool tied = f->tied;
+    bool usual = (f->has & IS_TIED) != 0, tied = usual;
 
     if (hf_bool(c, "tie_word_embeddings", &tied) != 0)
         return -1;
     bool given = hf_get(c, "tie_word_embeddings") != NULL;
-    m->tied_default = f->tied;
+    m->tied_default = usual;
     m->says_tied = !given ? TIED_ABSENT : tied ? TIED_YES : TIED_NO;
     return 0;
 }
@@ -285,7 +292,7 @@ static int take_cap(const hf_object *c, const char *name, double usual, double *
 
 static int take_softcaps(const hf_object *c, const family *f, hf_model *m, text *notes)
 {
-    if (!f->softcaps)
+    if ((f->has & SOFTCAPS) == 0)
         return 0;
     m->score_scale = 256;
     if (take_cap(c, "attn_logit_softcapping", 50, &m->attn_cap) != 0 ||

@@ -82,7 +82,6 @@ typedef struct hi_model {
     const char *checkpoint;          /* the folder it was made for; NULL: none was named */
     const char *plan_text;           /* memory table, decisions, predicted times: 'info --plan' */
     const char *machine;             /* what was planned for */
-    const char *checkpoint;          /* weights where none are named: a folder; NULL: none */
     const hi_forecast *forecast;     /* (n_forecasts) by tokens, ascending, to ctx */
     int n_forecasts;
     int layers, hidden, heads, kv_heads, head_dim, ffn, vocab;

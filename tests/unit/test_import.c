@@ -186,6 +186,7 @@ static void test_published(void **state)
     for (int i = 0; i < N_PUBLISHED; i++) {
         const published *m = &PUBLISHED[i];
         st_writer w = writer_of(m);
+        hi_spec s;
         make_folder(m->name);
         put_model(m, &w);
         put_generation(m);
@@ -193,6 +194,8 @@ static void test_published(void **state)
         good();
         assert_string_equal(got.name, m->name);
         compare_spec(m);
+        if (spec_load_text("x.lua", lua.data, lua.len, &s, &e) != 0 || param_count(&s) != m->params)
+            fail_msg("%s: %s", m->name, e.text);
         char *old = strdup(lua.data);
         put_json("config.json", config_new(m));
         good();
@@ -361,13 +364,27 @@ static void test_refused_bias(void **state)
     json_t *o;
 
     (void)state;
+    m.family = "gemma2";
+    m.tied = true;
+    m.score_scale = 16;
+    make_toy(&m);
+    o = config_old(&m);
+    set_whole(o, "head_dim", 16);
+    json_object_set_new(o, "attention_bias", json_true());
+    put_json("config.json", json_incref(o));
+    refuse("attention_bias = true: is supported for model_type llama and qwen3 only");
+    json_object_set_new(o, "attention_bias", json_false());
+    json_object_set_new(o, "mlp_bias", json_true());
+    put_json("config.json", o);
+    refuse("mlp_bias = true: is supported for model_type llama only");
+    m = TOY;
     m.family = "qwen3";
     make_toy(&m);
     o = config_old(&m);
     set_whole(o, "head_dim", 16);
     json_object_set_new(o, "attention_bias", json_true());
     put_json("config.json", o);
-    refuse("attention_bias = true: is supported for model_type llama only");
+    refuse("model.layers.0.self_attn.q_proj.bias: missing; the spec of family qwen3 needs it");
     make_toy(&TOY);
     refuse_with("attention_bias", "true",
                 "model.layers.0.self_attn.q_proj.bias: missing; the spec of family llama needs it");
