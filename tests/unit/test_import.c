@@ -771,10 +771,21 @@ static void test_import_spec(void **state)
     text_free(&written);
 }
 
+/* Standard error is not for what thousands of imports note. */
+static int silence(void)
+{
+    int was = dup(STDERR_FILENO), null = open("/dev/null", O_WRONLY);
+
+    fflush(stderr);
+    dup2(null, STDERR_FILENO);
+    close(null);
+    return was;
+}
+
 static void climb(bool from_then_on)
 {
     long n = 0;
-    int rc = -1;
+    int rc = -1, was = silence();
 
     for (; rc != 0 && n < 100000; n++) {
         hi_command c = { .spec = hf_folder, .import = true };
@@ -788,10 +799,13 @@ static void climb(bool from_then_on)
         left = -1;
         text_free(&written);
         if (rc != 0 && e.text[0] == '\0')
-            fail_msg("allocation %ld: no message", n);
+            break;
     }
+    dup2(was, STDERR_FILENO);
+    close(was);
     print_message("%ld allocations\n", n);
-    assert_int_equal(rc, 0);
+    if (rc != 0)
+        fail_msg("allocation %ld: '%s'", n, e.text);
     assert_true(n > 100);
 }
 
@@ -850,10 +864,10 @@ static void test_chat_template(void **state)
     put_bytes("chat_template.jinja", large, n);
     refuse("chat_template.jinja");
     take_file("chat_template.jinja");
-    memcpy(large, "{\"chat_template\": \"", 18);
+    memcpy(large, "{\"chat_template\": \"", 19);
     memcpy(large + n - 2, "\"}", 2);
     put_bytes("tokenizer_config.json", large, n);
-    refuse("chat_template");
+    refuse("tokenizer_config.json");
     free(large);
     put_file("tokenizer_config.json", "{\"chat_template\": \"{{ messages[0].content }}\"}");
     no_note("chat template");
