@@ -81,6 +81,9 @@ void import_note(text *notes, const char *fmt, ...) __attribute__((format(printf
 */
 int import_folder(const char *arg, const char *name, hf_model *m, hi_error *e);
 
+/* Is there a file of this name, or a link that leads nowhere? */
+bool import_has(const char *folder, const char *file);
+
 /* Makes a path absolute as it stands, without following links. Returns 0 or -1. */
 int import_absolute(const char *path, char *out, size_t n, hi_error *e);
 

@@ -405,6 +405,8 @@ int import_config(hf_model *m, text *notes, hi_error *e)
     json_decref(o);
     if (rc == 0)
         rc = take_generation(m, e);
+    if (import_has(m->folder, "adapter_config.json"))
+        import_note(notes, "adapter_config.json: the adapter beside the model is not used");
     if (rc == 0 && m->n_eos == 0)
         import_note(notes, "no eos_token_id: answers end only where -n says so");
     return rc;

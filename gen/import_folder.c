@@ -22,7 +22,7 @@ static bool is_folder(const char *path)
     return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
-static bool has_file(const char *folder, const char *file)
+bool import_has(const char *folder, const char *file)
 {
     char path[IMPORT_PATH];
     struct stat st;
@@ -231,13 +231,13 @@ static int check_kind(const char *folder, hi_error *e)
 {
     holding h = { "", "", "" };
     bool weights =
-        has_file(folder, "model.safetensors.index.json") || has_file(folder, "model.safetensors");
+        import_has(folder, "model.safetensors.index.json") || import_has(folder, "model.safetensors");
 
-    if (weights && has_file(folder, "config.json"))
+    if (weights && import_has(folder, "config.json"))
         return 0;
     if (look_around(folder, &h, e) != 0)
         return -1;
-    if (!weights && has_file(folder, "adapter_config.json"))
+    if (!weights && import_has(folder, "adapter_config.json"))
         return import_fail(e,
                            "%s: adapter_config.json: an adapter, not a model; merge it into its "
                            "base model and save that as safetensors",

@@ -4,9 +4,6 @@
 ** The one place of the generator that knows the runtime's text modules: what they refuse is
 ** refused when a model is imported, not when it is run.
 */
-#include <stdio.h>
-#include <sys/stat.h>
-
 #include "chat_template.h"
 #include "import.h"
 #include "tokenizer.h"
@@ -15,22 +12,13 @@ enum {
     WHY = 900
 };
 
-static bool has_file(const char *folder, const char *file)
-{
-    char path[IMPORT_PATH];
-    struct stat st;
-
-    return snprintf(path, sizeof path, "%s/%s", folder, file) < (int)sizeof path &&
-           stat(path, &st) == 0;
-}
-
 static int check_tokenizer(const hf_model *m, text *notes, hi_error *e)
 {
     char why[WHY] = "";
 
-    if (!has_file(m->folder, "tokenizer.json")) {
+    if (!import_has(m->folder, "tokenizer.json")) {
         import_note(notes, "no tokenizer.json%s: the program takes and prints token ids only",
-                    has_file(m->folder, "tokenizer.model") ? " (tokenizer.model is not read)" : "");
+                    import_has(m->folder, "tokenizer.model") ? " (tokenizer.model is not read)" : "");
         return 0;
     }
     hi_tokenizer *t = tok_open(m->folder, why, sizeof why);
@@ -50,7 +38,7 @@ static int has_template(const hf_model *m, hi_error *e)
 {
     json_t *o;
 
-    if (has_file(m->folder, "chat_template.jinja"))
+    if (import_has(m->folder, "chat_template.jinja"))
         return 1;
     int rc = hf_open(m->folder, "tokenizer_config.json", &o, e);
     if (rc <= 0)

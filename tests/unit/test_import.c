@@ -700,6 +700,8 @@ static void test_notes(void **state)
     with("dual_chunk_attention_config", "{\"original_max_position_embeddings\": 512}");
     note("beyond 512 tokens the authors use dual chunk attention");
     has_line("dual_chunk = 512,");
+    put_file("adapter_config.json", "{}");
+    note("adapter_config.json: the adapter beside the model is not used");
     with("dual_chunk_attention_config", "{}");
     refuse("dual_chunk_attention_config.original_max_position_embeddings: missing");
 }
