@@ -230,8 +230,8 @@ static int look_around(const char *folder, holding *h, hi_error *e)
 static int check_kind(const char *folder, hi_error *e)
 {
     holding h = { "", "", "" };
-    bool weights =
-        import_has(folder, "model.safetensors.index.json") || import_has(folder, "model.safetensors");
+    bool weights = import_has(folder, "model.safetensors.index.json") ||
+                   import_has(folder, "model.safetensors");
 
     if (weights && import_has(folder, "config.json"))
         return 0;

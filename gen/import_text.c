@@ -18,7 +18,8 @@ static int check_tokenizer(const hf_model *m, text *notes, hi_error *e)
 
     if (!import_has(m->folder, "tokenizer.json")) {
         import_note(notes, "no tokenizer.json%s: the program takes and prints token ids only",
-                    import_has(m->folder, "tokenizer.model") ? " (tokenizer.model is not read)" : "");
+                    import_has(m->folder, "tokenizer.model") ? " (tokenizer.model is not read)"
+                                                             : "");
         return 0;
     }
     hi_tokenizer *t = tok_open(m->folder, why, sizeof why);
