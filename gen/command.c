@@ -13,16 +13,26 @@
 
 const char COMMAND_HELP[] =
     "usage: hi-gen SPEC [--vram SIZE] [options]\n"
+    "       hi-gen import FOLDER [--name NAME] [--spec-out FILE] [options]\n"
     "       hi-gen calibrate [--target T] [--seconds N] > MACHINE.lua\n"
     "\n"
     "Reads a model spec, plans every byte and every transfer within the budget, and emits the\n"
     "sources of one executable for that model. 'calibrate' measures this machine for --machine.\n"
     "\n"
+    "'import' makes the spec: FOLDER is a Hugging Face checkpoint (config.json, safetensors), or\n"
+    "org/name in the hub's cache. Its tensors are checked against config.json. Without options the\n"
+    "spec is printed; with any of those below it goes beside the sources, and the program knows\n"
+    "the checkpoint.\n"
+    "\n"
+    "  --name NAME        of the spec, a-z, 0-9 and _ (default: from the folder's)\n"
+    "  --spec-out FILE    where the spec goes\n"
+    "\n"
     "  --vram SIZE        device memory, driver included: 24G, 1.5G, 500M or bytes (units of 1024);\n"
     "                     without it everything is resident\n"
     "  --ram SIZE         host memory at most, for keys and values, weights, hidden states\n"
-    "  --ctx N            tokens of context, prompt and answer (default: the spec's); max: the\n"
-    "                     longest that fits --vram and --ram (or the machine's host memory)\n"
+    "  --ctx N            tokens of context, prompt and answer (default: the spec's; import: as far as\n"
+    "                     it fits); max: the longest that fits --vram and --ram (or the machine's\n"
+    "                     host memory)\n"
     "  --for GOAL         what must be fast: prefill, decode or balanced (default)\n"
     "  --machine M        what times are predicted for: a profile of specs/machine or a .lua file\n"
     "                     (default: the profile that --vram suggests)\n"
@@ -32,6 +42,7 @@ const char COMMAND_HELP[] =
     "  --logits W         scores of the last token of a prompt (last, default) or of all (all)\n"
     "  --out DIR          where the sources go (default: build-models/<name>-<budget>)\n"
     "  --build            compile them too\n"
+    "  --checkpoint DIR   the folder whose weights the program takes where none is named\n"
     "  --check ARCHS      compile the kernels of the cuda target, needing neither nvcc nor a GPU, and\n"
     "                     print registers and spills: sm_80,sm_90a .. or all\n"
     "  --explain          print the plan, its reasons and predicted times; write nothing\n"
@@ -61,7 +72,8 @@ const char COMMAND_HELP[] =
 
 enum { O_VRAM = 256, O_RAM, O_CTX, O_FOR, O_MACHINE, O_HOST, O_TARGET, O_NUMERICS, O_LOGITS, O_OUT, O_BUILD, O_CHECK,
        O_EXPLAIN, O_JSON, O_LINE, O_POLICY, O_CHUNK, O_MLP_ROWS, O_TILE, O_GROUP, O_BANDS, O_SLOTS, O_RESIDENT,
-       O_WEIGHTS, O_WEIGHT_SLOTS, O_PANEL, O_HIDDEN, O_EMBED, O_HELP, O_VERSION };
+       O_WEIGHTS, O_WEIGHT_SLOTS, O_PANEL, O_HIDDEN, O_EMBED, O_CHECKPOINT, O_NAME, O_SPEC_OUT,
+       O_HELP, O_VERSION };
 
 static const struct option OPTIONS[] = {
     { "vram", 1, NULL, O_VRAM },         { "ram", 1, NULL, O_RAM },
@@ -79,6 +91,8 @@ static const struct option OPTIONS[] = {
     { "panel", 1, NULL, O_PANEL },       { "hidden", 1, NULL, O_HIDDEN },
     { "embed", 1, NULL, O_EMBED },       { "help", 0, NULL, O_HELP },
     { "version", 0, NULL, O_VERSION },   { "check", 1, NULL, O_CHECK },
+    { "checkpoint", 1, NULL, O_CHECKPOINT }, { "name", 1, NULL, O_NAME },
+    { "spec-out", 1, NULL, O_SPEC_OUT },
     { NULL, 0, NULL, 0 },
 };
 
@@ -254,6 +268,15 @@ static int take_option(int opt, hi_command *c, hi_error *e)
     case O_CHECK:
         c->check = optarg;
         return 0;
+    case O_CHECKPOINT:
+        c->request.checkpoint = optarg;
+        return 0;
+    case O_NAME:
+        c->name = optarg;
+        return 0;
+    case O_SPEC_OUT:
+        c->spec_out = optarg;
+        return 0;
     case O_EXPLAIN:
         c->explain = true;
         return 0;
@@ -277,6 +300,19 @@ static int take_option(int opt, hi_command *c, hi_error *e)
     }
 }
 
+/* What 'import' cannot do, and what only it can. */
+static int check_import(const hi_command *c, hi_error *e)
+{
+    if (!c->import && (c->name != NULL || c->spec_out != NULL))
+        return gen_fail(e, "%s: only for hi-gen import", c->name != NULL ? "--name" : "--spec-out");
+    if (c->import && c->request.checkpoint != NULL)
+        return gen_fail(e, "--checkpoint: import knows the folder; leave it away");
+    if (c->spec_out != NULL && (c->explain || c->json))
+        return gen_fail(e, "%s: writes nothing; leave --spec-out away",
+                        c->json ? "--json" : "--explain");
+    return 0;
+}
+
 /* The option that getopt takes next: it moves what is none behind. */
 static const char *next_option(int argc, char **argv)
 {
@@ -290,6 +326,11 @@ static const char *next_option(int argc, char **argv)
 int command_parse(int argc, char **argv, hi_command *c, hi_error *e)
 {
     *c = (hi_command){ .request = { .vram_bytes = -1, .ram_bytes = -1, .resident = -1, .weights = -1 } };
+    if (argc > 1 && strcmp(argv[1], "import") == 0) {
+        c->import = true;
+        argc--;
+        argv++;
+    }
     opterr = 0;
     optind = 0;
     for (;;) {
@@ -303,13 +344,19 @@ int command_parse(int argc, char **argv, hi_command *c, hi_error *e)
             return gen_fail(e, "%s: unknown option; see hi-gen --help", option);
         if (take_option(opt, c, e) != 0)
             return -1;
+        c->plans |= opt != O_NAME && opt != O_SPEC_OUT;
     }
     if (c->help || c->version)
         return 0;
+    if (optind == argc && c->import)
+        return gen_fail(e, "import: no folder given: hi-gen import FOLDER; see hi-gen --help");
     if (optind == argc)
         return gen_fail(e, "no spec given: hi-gen specs/llama3_8b.lua --vram 24G; see hi-gen --help");
     if (optind + 1 < argc)
-        return gen_fail(e, "%s: one spec at a time", argv[optind + 1]);
+        return gen_fail(e, "%s: one %s at a time", argv[optind + 1],
+                        c->import ? "folder" : "spec");
+    if (check_import(c, e) != 0)
+        return -1;
     if (c->explain && c->json)
         return gen_fail(e, "--explain and --json: one of them");
     if ((c->explain || c->json) && (c->build || c->out != NULL || c->check != NULL))

@@ -7,7 +7,10 @@
 #include "gen.h"
 
 typedef struct hi_command {
-    const char *spec;                /* path */
+    const char *spec;                /* path; import: the checkpoint's folder, or org/name */
+    bool import;                     /* 'hi-gen import' */
+    bool plans;                      /* import: an option asks for more than the spec */
+    const char *name, *spec_out;     /* import: of the spec, its file; NULL: from the folder's */
     const char *out;                 /* folder, or NULL: build-models/<name> */
     const char *check;               /* architectures to compile the kernels for; NULL: none */
     const char *machine, *host;      /* names of profiles, or files; NULL: by --vram; the profile's */

@@ -43,6 +43,9 @@ typedef struct hi_error {
 /* Writes the message (first one wins) and returns -1. */
 int gen_fail(hi_error *e, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
+/* home.c: hi-gen's folder: $HI_HOME, or where it was built. */
+const char *home_folder(void);
+
 /* ---- arena.c: memory that is freed together ---- */
 
 typedef struct hi_arena hi_arena;
@@ -121,11 +124,14 @@ typedef struct hi_spec {
 ** Loads and checks a spec: the Lua file runs in a sandboxed child process, which
 ** returns a flat table over a pipe.
 **
-** path   the spec's file; its family file is specs/family/<family>.lua beside it
+** path   the spec's file; its family file is family/<family>.lua beside it, or hi-gen's own
 ** s      filled on success only
 ** Returns 0, or -1 with "file: field = value: remedy".
 */
 int spec_load(const char *path, hi_spec *s, hi_error *e);
+
+/* The same of a text that is not in a file yet; path names it. */
+int spec_load_text(const char *path, const char *text, size_t len, hi_spec *s, hi_error *e);
 
 /* ---- machine: what a device, its link and its host can do ---- */
 
@@ -269,6 +275,7 @@ typedef struct hi_request {
     bool logits_all;
     hi_numerics numerics;
     hi_target_id target;
+    const char *checkpoint;          /* folder whose weights the program takes by default; NULL: none */
 } hi_request;
 
 /* Why a quantity is what it is: for --explain and report. */

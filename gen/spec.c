@@ -446,11 +446,11 @@ static int load_family(const source *c, hi_spec *s)
 
 /* ---- the two files ---- */
 
-static int run_source(hi_arena *a, source *c)
+/* text: of a file that is read already, or NULL. */
+static int run_source(hi_arena *a, source *c, const char *text, size_t len)
 {
-    size_t len;
-    const char *text = sandbox_read(a, c->path, &len, c->e);
-
+    if (text == NULL)
+        text = sandbox_read(a, c->path, &len, c->e);
     if (text == NULL)
         return -1;
     return sandbox_run(a, c->path, text, len, &SANDBOX_LIMITS, &c->values, c->e);
@@ -483,25 +483,31 @@ static int name_spec(const char *path, hi_spec *s, hi_error *e)
     return 0;
 }
 
-static int load_both(hi_arena *a, hi_spec *s, hi_error *e)
+static int load_both(hi_arena *a, const char *lua, size_t len, hi_spec *s, hi_error *e)
 {
     source spec = { .path = s->path, .fields = SPEC, .n_fields = N_FIELDS(SPEC), .e = e };
     source family = { .fields = FAMILY, .n_fields = N_FIELDS(FAMILY), .e = e };
     int dir = (int)(base_name(s->path) - s->path);
-    char path[sizeof s->path + NAME_LEN + 16], text[sizeof path + 64];
+    char path[sizeof s->path + NAME_LEN + 16], text[sizeof path + 64], own[4096];
 
-    if (run_source(a, &spec) != 0 || load_spec(&spec, s) != 0)
+    if (run_source(a, &spec, lua, len) != 0 || load_spec(&spec, s) != 0)
         return -1;
     snprintf(path, sizeof path, "%.*sfamily/%s.lua", dir, s->path, s->family);
-    if (access(path, F_OK) != 0) {
+    snprintf(own, sizeof own, "%s/specs/family/%s.lua", home_folder(), s->family);
+    family.path = access(path, F_OK) == 0 ? path : own;
+    if (access(family.path, F_OK) != 0) {
         snprintf(text, sizeof text, "there is no %s; add it or name another family", path);
         return field_refuse(&spec, "family", text);
     }
-    family.path = path;
-    return run_source(a, &family) != 0 ? -1 : load_family(&family, s);
+    return run_source(a, &family, NULL, 0) != 0 ? -1 : load_family(&family, s);
 }
 
 int spec_load(const char *path, hi_spec *s, hi_error *e)
+{
+    return spec_load_text(path, NULL, 0, s, e);
+}
+
+int spec_load_text(const char *path, const char *text, size_t len, hi_spec *s, hi_error *e)
 {
     hi_spec made;
     hi_arena *a;
@@ -513,7 +519,7 @@ int spec_load(const char *path, hi_spec *s, hi_error *e)
     a = arena_new();
     if (a == NULL)
         return gen_fail(e, "%s: out of memory", path);
-    rc = load_both(a, &made, e);
+    rc = load_both(a, text, len, &made, e);
     arena_free(a);
     if (rc == 0)
         memcpy(s, &made, sizeof made);

@@ -48,6 +48,36 @@ static int push_lines(lua_State *L)
     return 1;
 }
 
+/* A path as C string literals: every byte that is not plain is an octal escape, so that no trigraph
+   or escape comes about. */
+static void set_checkpoint(lua_State *L, const char *path)
+{
+    enum {
+        MOST = 80
+    };
+    char out[MOST + 8];
+    int used = 0;
+
+    if (path == NULL) {
+        lua_pushboolean(L, false);
+        lua_setfield(L, -2, "checkpoint");
+        return;
+    }
+    lua_newtable(L);
+    for (; *path; path++) {
+        bool plain = isalnum((unsigned char)*path) || strchr("/._- +,=@:", *path) != NULL;
+        used += snprintf(out + used, sizeof out - (size_t)used, plain ? "%c" : "\\%03o",
+                         (unsigned char)*path);
+        if (used >= MOST && path[1] != '\0') {
+            add_line(L, "\"%s\"", out);
+            used = 0;
+        }
+    }
+    out[used] = '\0';
+    add_line(L, "\"%s\";", out);
+    lua_setfield(L, -2, "checkpoint");
+}
+
 /* What --explain prints, for 'info --plan'. An error must pass by text_free. */
 static void set_plan_text(lua_State *L, const hi_spec *s, const hi_plan *p)
 {
@@ -208,6 +238,7 @@ void push_plan(lua_State *L, const hi_spec *s, const hi_plan *p)
     set_text(L, "hold", p->hold ? "true" : "false");
     set_bool(L, "offload", p->offload);
     set_text(L, "machine", p->machine.name);
+    set_checkpoint(L, p->req.checkpoint);
     set_plan_text(L, s, p);
     set_forecast(L, s, p);
     set_bands(L, p);

@@ -44,6 +44,7 @@ typedef struct loader {
     const hi_model *m;
     const char *folder;
     bool round_weights;
+    bool says_untied;        /* config.json; the model is tied: then there must be no head */
     json_t *index;           /* NULL: a single file */
     const char **shard_name; /* (n_shards), sorted; text belongs to index */
     st_file *shard;          /* (n_shards) */
@@ -170,13 +171,13 @@ static void compare_tied(loader *l, const json_t *v)
         return;
     if (!json_is_boolean(v))
         problem(l, "config.json: tie_word_embeddings: must be true or false");
-    else if (json_is_true(v) != l->m->tied)
-        problem(l,
-                "config.json: tie_word_embeddings = %s: the program was generated for %s; generate "
-                "it from a matching spec",
-                json_is_true(v) ? "true" : "false", l->m->tied ? "true" : "false");
+    else if (json_is_true(v) && !l->m->tied)
+        problem(l, "config.json: tie_word_embeddings = true: the program was generated for false; "
+                   "generate it from a matching spec");
+    l->says_untied = json_is_false(v) && l->m->tied;
 }
 
+/* vocab_size is not compared: finetunes have other rows than it says, and the rows count. */
 static void compare_config(loader *l, const json_t *c)
 {
     const hi_model *m = l->m;
@@ -192,7 +193,6 @@ static void compare_config(loader *l, const json_t *c)
     compare_derived(l, "head_dim", json_object_get(c, "head_dim"), quotient(hidden, heads),
                     m->head_dim);
     compare_count(l, "intermediate_size", json_object_get(c, "intermediate_size"), m->ffn);
-    compare_count(l, "vocab_size", json_object_get(c, "vocab_size"), m->vocab);
     compare_eps(l, json_object_get(c, "rms_norm_eps"));
     compare_tied(l, json_object_get(c, "tie_word_embeddings"));
     if (quantised && !json_is_null(quantised))
@@ -354,6 +354,16 @@ static const st_tensor *find_tensor(const loader *l, const char *name, size_t *s
             return NULL;
     }
     return l->n_shards > 0 ? st_find(&l->shard[*shard], name) : NULL;
+}
+
+/* A head that config.json wants used, and the program would not. */
+static int check_head(loader *l)
+{
+    size_t shard;
+    if (l->says_untied && find_tensor(l, "lm_head.weight", &shard))
+        problem(l, "config.json: tie_word_embeddings = false: the program was generated for true; "
+                   "generate it from a matching spec");
+    return report(l);
 }
 
 /* "[2048, 64]" */
@@ -582,7 +592,8 @@ int weights_load(const hi_model *m, const char *path, bool round_weights, weight
         err[0] = '\0';
     if (strncmp(path, "random:", 7) == 0)
         return load_random(&l, path + 7, sink, to);
-    if (check_config(&l) == 0 && open_files(&l) == 0 && check_tensors(&l) == 0)
+    if (check_config(&l) == 0 && open_files(&l) == 0 && check_head(&l) == 0 &&
+        check_tensors(&l) == 0)
         rc = load_items(&l, sink, to);
     loader_close(&l);
     if (rc == 0 && n > 0)

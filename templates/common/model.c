@@ -33,6 +33,14 @@ static const float ROPE_FREQ[] = {
 static const int EOS[] = { $(spec.eos) };
 
 //% end
+//% if plan.checkpoint then
+/* The folder whose weights are taken where none is named. */
+static const char CHECKPOINT[] =
+//% for _, line in ipairs(plan.checkpoint) do
+    $(line)
+//% end
+
+//% end
 /* A layer's parts, bytes from its begin: norm, qkv, bias, q norm, k norm, o, bias, norm of the
    sum; norm, gate and up, bias, down, bias, norm of the sum. */
 #define PARTS $(spec.layer_parts)
@@ -78,6 +86,9 @@ const hi_model hi_the_model = {
 //% end
     .plan_text = PLAN_TEXT,
     .machine = "$(plan.machine)",
+//% if plan.checkpoint then
+    .checkpoint = CHECKPOINT,
+//% end
     .forecast = FORECAST,
     .n_forecasts = sizeof FORECAST / sizeof *FORECAST,
     .layers = LAYERS,

@@ -5,7 +5,8 @@ add_test(NAME cli.program COMMAND ${SH} ${e2e}/cli_test.sh $<TARGET_FILE:program
 set_tests_properties(cli.program PROPERTIES FIXTURES_REQUIRED needle_folder TIMEOUT 120
     LABELS "threads")
 add_test(NAME cli.hi_gen COMMAND ${SH} ${e2e}/gen_cli_test.sh $<TARGET_FILE:hi-gen> ${HI_HOME})
-set_tests_properties(cli.hi_gen PROPERTIES TIMEOUT 120)
+add_test(NAME cli.import COMMAND ${SH} ${e2e}/import_test.sh $<TARGET_FILE:hi-gen> ${HI_HOME})
+set_tests_properties(cli.hi_gen cli.import PROPERTIES TIMEOUT 120)
 
 # Planning and emitting a 70B stays below 64 MB of resident memory, the sandbox's child included.
 if(NOT HI_SANITIZE)

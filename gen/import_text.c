@@ -1,0 +1,86 @@
+/*
+** import_text.c - tokenizer and chat template, opened as the program will open them.
+**
+** The one place of the generator that knows the runtime's text modules: what they refuse is
+** refused when a model is imported, not when it is run.
+*/
+#include <stdio.h>
+#include <sys/stat.h>
+
+#include "chat_template.h"
+#include "import.h"
+#include "tokenizer.h"
+
+enum {
+    WHY = 900
+};
+
+static bool has_file(const char *folder, const char *file)
+{
+    char path[IMPORT_PATH];
+    struct stat st;
+
+    return snprintf(path, sizeof path, "%s/%s", folder, file) < (int)sizeof path &&
+           stat(path, &st) == 0;
+}
+
+static int check_tokenizer(const hf_model *m, text *notes, hi_error *e)
+{
+    char why[WHY] = "";
+
+    if (!has_file(m->folder, "tokenizer.json")) {
+        import_note(notes, "no tokenizer.json%s: the program takes and prints token ids only",
+                    has_file(m->folder, "tokenizer.model") ? " (tokenizer.model is not read)" : "");
+        return 0;
+    }
+    hi_tokenizer *t = tok_open(m->folder, why, sizeof why);
+    if (t == NULL)
+        return import_fail(e, "%s", why);
+    if (tok_size(t) > m->vocab)
+        import_note(notes,
+                    "tokenizer.json has ids up to %d, the embedding %lld rows: text with the "
+                    "ids above is refused",
+                    tok_size(t) - 1, (long long)m->vocab);
+    tok_close(t);
+    return 0;
+}
+
+/* Does the folder say anything of chats? 1, 0 or -1. */
+static int has_template(const hf_model *m, hi_error *e)
+{
+    json_t *o;
+
+    if (has_file(m->folder, "chat_template.jinja"))
+        return 1;
+    int rc = hf_open(m->folder, "tokenizer_config.json", &o, e);
+    if (rc <= 0)
+        return rc;
+    const hf_object c = { o, "tokenizer_config.json", "", e };
+    rc = hf_get(&c, "chat_template") != NULL;
+    json_decref(o);
+    return rc;
+}
+
+static int check_template(const hf_model *m, text *notes, hi_error *e)
+{
+    char why[WHY] = "";
+    int there = has_template(m, e);
+
+    if (there < 0)
+        return -1;
+    if (there == 0) {
+        import_note(notes, "no chat template: a base model, or give the program one by "
+                           "--chat-template-file");
+        return 0;
+    }
+    chat_template *t = chat_template_open(m->folder, NULL, why, sizeof why);
+    if (t == NULL)
+        return import_fail(e, "%s", why);
+    chat_template_close(t);
+    return 0;
+}
+
+int import_texts(const hf_model *m, text *notes, hi_error *e)
+{
+    return check_tokenizer(m, notes, e) != 0 ? -1 : check_template(m, notes, e);
+}

@@ -1,0 +1,21 @@
+-- Mistral 7B v0.2. Source: config.json of mistralai/Mistral-7B-Instruct-v0.2.
+return {
+    family = "mistral",
+    layers = 32,
+    hidden = 4096,
+    heads = 32,
+    kv_heads = 8,
+    head_dim = 128,
+    ffn = 14336,
+    vocab = 32000,
+    ctx = 32768,
+    norm_eps = 1e-5,
+    rope = { kind = "default", theta = 1000000 },
+    act = "silu",
+    qkv_bias = false,
+    o_bias = false,
+    mlp_bias = false,
+    tied = false,
+    bos = 1,
+    eos = 2,
+}

@@ -1,0 +1,21 @@
+-- Qwen3 8B. Source: config.json of Qwen/Qwen3-8B; eos also from generation_config.json.
+return {
+    family = "qwen3",
+    layers = 36,
+    hidden = 4096,
+    heads = 32,
+    kv_heads = 8,
+    head_dim = 128,
+    ffn = 12288,
+    vocab = 151936,
+    ctx = 40960,
+    norm_eps = 1e-6,
+    rope = { kind = "default", theta = 1000000 },
+    act = "silu",
+    qkv_bias = false,
+    o_bias = false,
+    mlp_bias = false,
+    tied = false,
+    bos = 151643,
+    eos = { 151645, 151643 },
+}
