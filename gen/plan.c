@@ -53,6 +53,9 @@ static int check_request(const hi_spec *s, const hi_request *q, hi_error *e)
     if (q->resident >= 0 && (q->policy == POLICY_STANDARD || q->policy == POLICY_CHUNKED))
         return gen_fail(e, "--resident %d: --policy standard and chunked keep everything resident",
                         q->resident);
+    if (q->resident >= 0 && rolling_layers(s, q->ctx > 0 ? q->ctx : s->ctx) == s->layers)
+        return gen_fail(e, "--resident %d: every layer of %s sees a window alone, which is resident",
+                        q->resident, s->path);
     if (q->panel > s->layers)
         return gen_fail(e, "--panel %d: %s has %d layers", q->panel, s->path, s->layers);
     if (q->embed == AT_HOST && s->tied)

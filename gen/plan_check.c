@@ -217,8 +217,13 @@ static int check_forced_layers(const hi_spec *s, const hi_plan *p, hi_error *e)
 static int check_forced_rows(const hi_spec *s, const hi_plan *p, hi_error *e)
 {
     int64_t tile = last_band(p)->tile, rows = mul(p->req.resident, tile);
+    int whole = 0;
+    for (int l = 0; l < s->layers; l++)
+        whole += !sees_window(s, p, l);
     if (p->req.resident < 0)
         return 0;
+    if (whole == 0)
+        return gen_fail(e, "resident = %d: every layer sees a window alone", p->req.resident);
     if (!p->offload)
         return want_within("resident rows asked for", rows, p->ctx, INT64_MAX, e);
     for (int phase = 0; phase < N_PHASES; phase++)

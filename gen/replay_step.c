@@ -166,6 +166,8 @@ static int append_near(machine *m, int l, int64_t lo)
 {
     layer_rows *y = &m->layer[l];
     int64_t end = m->now.pos + m->now.n;
+    if (y->near_hi >= end)
+        return hazard(m, "'near' has the rows of layer %d already", l);
     if (lo > y->near_hi && lo > end - m->p->near_rows)
         return hazard(m, "'near' ends with row %lld of layer %d", (ll)y->near_hi, l);
     y->near_lo = most(y->near_lo, end - m->p->near_rows);

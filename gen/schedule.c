@@ -61,13 +61,21 @@ static bool cut(const maker *m, int layer)
     return m->phase == PREFILL && !m->p->req.logits_all && layer == m->s->layers - 1;
 }
 
+/* Has a store been started since the last wait for one? A layer that rolls starts none. */
+static bool may_be_storing(const maker *m, int layer)
+{
+    bool first = m->phase == PREFILL ? layer % m->p->panel == 0 : layer == 0;
+
+    return first || !layer_rolls(m->s, layer - 1, m->p->ctx);
+}
+
 static void add_part(maker *m, hi_part part, int layer)
 {
     int per_layer = m->s->kv_heads / m->b->group;
 
     switch (part) {
     case PART_NORM_QKV:
-        if (m->p->offload)
+        if (m->p->offload && may_be_storing(m, layer))
             add(&m->l, STEP_await_store, 0, 0, 0, 0);
         add(&m->l, cut(m, layer) ? STEP_norm_kv : STEP_norm_qkv, layer, 0, 0, 0);
         if (m->p->offload && !layer_rolls(m->s, layer, m->p->ctx))

@@ -1,4 +1,4 @@
--- expect: dual_chunk = 2.5: must be a whole number
+-- expect: dual_chunk = 2.5: must be a whole number from 1 to 1073741824, written without point or exponent
 return {
     family = "llama",
     layers = 3,

@@ -1,4 +1,4 @@
--- expect: rope.short[2] = 0: must be a finite number above 0
+-- expect: rope.short[2] = 0: must be a finite number above 0; head_dim / 2 = 8 are needed
 return {
     family = "llama",
     layers = 3,

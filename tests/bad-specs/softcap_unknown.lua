@@ -1,4 +1,4 @@
--- expect: softcap.attention = 50: unknown field
+-- expect: softcap.attention = 50: unknown field; did you mean softcap.attn?
 return {
     family = "llama",
     layers = 3,

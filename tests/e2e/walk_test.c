@@ -81,7 +81,10 @@ static void step(walk *w, int i)
     int kind = below(w, 10), some = 1 + below(w, below(w, 3) ? 40 : MOST_ROWS);
 
     if (left == 0 || kind < 3) {
-        must(w->r, "rewind", hi_rewind(w->r, rewind_place(w, length)));
+        int64_t to = rewind_place(w, length);
+        if (to < hi_rewind_least(w->r)) /* what a layer's window kept of it is gone */
+            to = 0;
+        must(w->r, "rewind", hi_rewind(w->r, to));
         fprintf(w->out, "%d rewind %lld\n", i, (long long)hi_length(w->r));
         return;
     }

@@ -82,6 +82,8 @@ static const hi_machine machine = {
     .cores = 16,
 };
 
+#define COUNT(array) (sizeof(array) / sizeof(array)[0])
+
 static hi_spec random_spec(void)
 {
     hi_spec s = { .name = "random",
@@ -104,6 +106,14 @@ static hi_spec random_spec(void)
     s.o_bias = one_in(2);
     s.mlp_bias = one_in(2);
     s.tied = one_in(2);
+    s.query_scalar = s.head_dim;
+    if (one_in(3)) /* windows: of some layers or all, shorter than the context or not */
+        s.window = (hi_window){ one_in(2) ? between(1, 700) : log_between(1, 20001),
+                                (int)between(0, s.layers - 1), (int)between(1, 3) };
+    const hi_tensor_role norms[] = { T_Q_NORM, T_K_NORM, T_ATTN_POST_NORM, T_MLP_POST_NORM };
+    bool some = one_in(3);
+    for (size_t i = 0; some && i < COUNT(norms); i++)
+        snprintf(s.tensor[norms[i]], TENSOR_NAME_LEN, "norm%zu.%%d", i);
     return s;
 }
 
@@ -381,6 +391,8 @@ static outcome delete_step(const kind *k, hi_plan *p)
     if (!find_site(p, k->a, -1, &w))
         return ABSENT;
     if (never_runs(p, &w, k->a) || (k->a == STEP_attend_resident && attends_nothing(p, &w)))
+        return NO_EFFECT;
+    if (k->a == STEP_attend_near && p->ctx <= KEY_SPLIT) /* no split is ever complete before a pass */
         return NO_EFFECT;
     move_rest(p, &w, -1);
     return APPLIED;
@@ -790,7 +802,6 @@ NUMBERS(N)
 
 /* ---- the table of changes ---- */
 
-#define COUNT(array) (sizeof(array) / sizeof(array)[0])
 
 static const char *const step_name[N_STEPS] = {
 #define S(name, args, what) #name,
@@ -839,6 +850,9 @@ static const int dependent[][2] = {
     { STEP_attend_resident, STEP_each_tile },
     { STEP_attend_resident, STEP_attend_newest },
     { STEP_attend_resident, STEP_close_heads },
+    { STEP_open_heads, STEP_attend_near },
+    { STEP_attend_near, STEP_attend_newest },
+    { STEP_out_mlp, STEP_keep_near },
     { STEP_each_tile, STEP_await },
     { STEP_await, STEP_attend },
     { STEP_attend, STEP_refill },
