@@ -29,6 +29,7 @@ static void on_interrupt(int sig)
 
 typedef struct answer {
     const prompt *p;
+    tok_stream *text; /* NULL: ids out */
     int64_t n_prompt, n_new;
     double prefill_s, decode_s;
     bool prefilled; /* the whole prompt */
@@ -68,18 +69,34 @@ static bool is_end(const hi_model *m, int32_t id)
     return false;
 }
 
-/* Writes one token's bytes, or its id. */
+/* Writes what is certain of the text after one more token, or the token's id. */
 static int put_token(const answer *a, int32_t id)
 {
-    size_t n;
+    size_t n = 0;
 
-    if (a->p->tok == NULL)
+    if (a->text == NULL)
         printf("%s%d", a->n_new > 0 ? " " : "", id);
     else {
-        const char *bytes = tok_bytes(a->p->tok, id, &n);
+        const char *bytes = tok_stream_put(a->text, id, &n);
+        if (bytes == NULL) {
+            errno = ENOMEM;
+            return -1;
+        }
         fwrite(bytes, 1, n, stdout);
     }
     return fflush(stdout) == EOF ? -1 : 0;
+}
+
+/* The last token may have left a character unfinished. */
+static void put_rest(const answer *a)
+{
+    size_t n = 0;
+    const char *bytes = a->text != NULL ? tok_stream_end(a->text, &n) : NULL;
+
+    if (bytes != NULL)
+        fwrite(bytes, 1, n, stdout);
+    if (a->n_new > 0)
+        putchar('\n');
 }
 
 /* Scores of the last row of the last pass. */
@@ -185,13 +202,15 @@ static void summary(const hi_run *r, const hi_model *m, const answer *a)
 static int answer_prompt(hi_run *r, const hi_model *m, const cli *c, const prompt *p)
 {
     answer a = { .p = p, .n_prompt = (int64_t)p->n };
+    if (p->tok != NULL && (a.text = tok_stream_open(p->tok, false)) == NULL)
+        return say_error("out of memory", EXIT_FAILED);
     int rc = prefill(r, m, &a);
 
     a.prefilled = rc == 0;
     if (rc == 0)
         rc = decode(r, m, c, &a);
-    if (a.n_new > 0)
-        putchar('\n');
+    put_rest(&a);
+    tok_stream_close(a.text);
     summary(r, m, &a);
     if (rc >= 0)
         return rc;

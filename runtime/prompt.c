@@ -129,7 +129,7 @@ static int read_text(prompt *p, const cli *c, int *code, char *err, size_t n)
     *code = EXIT_BAD_MODEL;
     p->tok = open_tokenizer(c->run.weights, err, n);
     if (p->tok != NULL)
-        p->ids = tok_encode(p->tok, text, bytes, &p->n, err, n);
+        p->ids = tok_encode(p->tok, text, bytes, &(tok_options){ .bos = true }, &p->n, err, n);
     free(text);
     return p->ids == NULL ? -1 : 0;
 }

@@ -26,6 +26,16 @@ find_library(HI_JANSSON libjansson.a HINTS ${JANSSON_LIBRARY_DIRS} ${JANSSON_LIB
 if(NOT HI_JANSSON)
     set(HI_JANSSON PkgConfig::JANSSON)
 endif()
+pkg_check_modules(PCRE2 REQUIRED IMPORTED_TARGET libpcre2-8)
+find_library(HI_PCRE2 libpcre2-8.a HINTS ${PCRE2_LIBRARY_DIRS} ${PCRE2_LIBDIR})
+if(NOT HI_PCRE2)
+    set(HI_PCRE2 PkgConfig::PCRE2)
+endif()
+pkg_check_modules(UTF8PROC REQUIRED IMPORTED_TARGET libutf8proc)
+find_library(HI_UTF8PROC libutf8proc.a HINTS ${UTF8PROC_LIBRARY_DIRS} ${UTF8PROC_LIBDIR})
+if(NOT HI_UTF8PROC)
+    set(HI_UTF8PROC PkgConfig::UTF8PROC)
+endif()
 
 # Instruction sets and their flags; only the portable kernels exist elsewhere.
 set(HI_KERNELS kern_portable)
@@ -50,11 +60,15 @@ function(hi_runtime_library target)
     add_library(${target} STATIC ${r}/run.c ${r}/pass.c ${r}/kv.c ${r}/ring.c ${r}/weight_ring.c
         ${r}/hidden.c ${r}/steps.c ${r}/attend.c ${r}/memory.c ${r}/guard.c ${r}/weights.c
         ${r}/safetensors.c ${r}/infile.c ${r}/convert.c ${r}/random_weights.c ${r}/tokenizer.c
+        ${r}/tok_added.c ${r}/tok_bpe.c ${r}/tok_bpe_load.c ${r}/tok_decode.c ${r}/tok_file.c
+        ${r}/tok_merges.c ${r}/tok_normalize.c ${r}/tok_post.c ${r}/tok_regex.c ${r}/tok_split.c
+        ${r}/tok_stream.c ${r}/tok_text.c ${r}/tok_vocab.c
         ${r}/cli.c ${r}/prompt.c ${r}/progress.c ${r}/forecast.c
         ${r}/generate.c ${r}/selftest.c ${r}/cpu/pool.c ${r}/cpu/stream.c)
     target_include_directories(${target} PUBLIC ${r})
-    target_link_libraries(${target} PUBLIC ${HI_JANSSON} Threads::Threads m)
-    target_include_directories(${target} PUBLIC ${JANSSON_INCLUDE_DIRS})
+    target_link_libraries(${target} PUBLIC ${HI_JANSSON} ${HI_PCRE2} ${HI_UTF8PROC} Threads::Threads m)
+    target_include_directories(${target} PUBLIC ${JANSSON_INCLUDE_DIRS} ${PCRE2_INCLUDE_DIRS}
+        ${UTF8PROC_INCLUDE_DIRS})
     hi_target_options(${target} ${ARGN})
     if("HI_GUARD" IN_LIST ARGN)
         target_link_options(${target} PUBLIC
