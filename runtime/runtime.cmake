@@ -27,6 +27,12 @@ if(NOT HI_JANSSON)
     set(HI_JANSSON PkgConfig::JANSSON)
 endif()
 
+pkg_check_modules(UTF8PROC REQUIRED IMPORTED_TARGET libutf8proc)
+find_library(HI_UTF8PROC libutf8proc.a HINTS ${UTF8PROC_LIBRARY_DIRS} ${UTF8PROC_LIBDIR})
+if(NOT HI_UTF8PROC)
+    set(HI_UTF8PROC PkgConfig::UTF8PROC)
+endif()
+
 # Instruction sets and their flags; only the portable kernels exist elsewhere.
 set(HI_KERNELS kern_portable)
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
@@ -50,11 +56,15 @@ function(hi_runtime_library target)
     add_library(${target} STATIC ${r}/run.c ${r}/pass.c ${r}/kv.c ${r}/ring.c ${r}/weight_ring.c
         ${r}/hidden.c ${r}/steps.c ${r}/attend.c ${r}/memory.c ${r}/guard.c ${r}/weights.c
         ${r}/safetensors.c ${r}/infile.c ${r}/convert.c ${r}/random_weights.c ${r}/tokenizer.c
+        ${r}/jinja_heap.c ${r}/jinja_lex.c ${r}/jinja_expr.c ${r}/jinja_parse.c
+        ${r}/jinja_value.c ${r}/jinja_text.c ${r}/jinja_eval.c ${r}/jinja_exec.c
+        ${r}/jinja_call.c ${r}/jinja_filter.c ${r}/jinja_select.c ${r}/jinja_method.c
+        ${r}/jinja_test.c ${r}/jinja_json.c ${r}/chat_template.c
         ${r}/cli.c ${r}/prompt.c ${r}/progress.c ${r}/forecast.c
         ${r}/generate.c ${r}/selftest.c ${r}/cpu/pool.c ${r}/cpu/stream.c)
     target_include_directories(${target} PUBLIC ${r})
-    target_link_libraries(${target} PUBLIC ${HI_JANSSON} Threads::Threads m)
-    target_include_directories(${target} PUBLIC ${JANSSON_INCLUDE_DIRS})
+    target_link_libraries(${target} PUBLIC ${HI_JANSSON} ${HI_UTF8PROC} Threads::Threads m)
+    target_include_directories(${target} PUBLIC ${JANSSON_INCLUDE_DIRS} ${UTF8PROC_INCLUDE_DIRS})
     hi_target_options(${target} ${ARGN})
     if("HI_GUARD" IN_LIST ARGN)
         target_link_options(${target} PUBLIC
