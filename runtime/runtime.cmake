@@ -63,6 +63,10 @@ function(hi_runtime_library target)
         ${r}/tok_added.c ${r}/tok_bpe.c ${r}/tok_bpe_load.c ${r}/tok_decode.c ${r}/tok_file.c
         ${r}/tok_merges.c ${r}/tok_normalize.c ${r}/tok_post.c ${r}/tok_regex.c ${r}/tok_split.c
         ${r}/tok_stream.c ${r}/tok_text.c ${r}/tok_vocab.c
+        ${r}/jinja_heap.c ${r}/jinja_lex.c ${r}/jinja_expr.c ${r}/jinja_parse.c
+        ${r}/jinja_value.c ${r}/jinja_text.c ${r}/jinja_eval.c ${r}/jinja_exec.c
+        ${r}/jinja_call.c ${r}/jinja_filter.c ${r}/jinja_select.c ${r}/jinja_method.c
+        ${r}/jinja_test.c ${r}/jinja_json.c ${r}/chat_template.c
         ${r}/cli.c ${r}/prompt.c ${r}/progress.c ${r}/forecast.c
         ${r}/generate.c ${r}/selftest.c ${r}/cpu/pool.c ${r}/cpu/stream.c)
     target_include_directories(${target} PUBLIC ${r})

@@ -14,6 +14,10 @@
 
 typedef struct hi_tokenizer hi_tokenizer;
 
+typedef struct tok_span {
+    size_t begin, end; /* bytes [begin, end) */
+} tok_span;
+
 /* NULL with a message naming file, field, value and remedy. */
 hi_tokenizer *tok_open(const char *folder, char *err, size_t n);
 void tok_close(hi_tokenizer *t);
