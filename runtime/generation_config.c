@@ -84,7 +84,7 @@ static int take_all(const reader *r, generation_config *g)
 {
     sample_options *s = &g->sample;
     bool sample = false;
-    double top_k;
+    double top_k, temp = 1;
 
     if (!json_is_object(r->file))
         return infile_fail(r->err, r->n, "%s: must be an object", r->path);
@@ -92,11 +92,11 @@ static int take_all(const reader *r, generation_config *g)
         return -1;
     if (sample) { /* what the library that wrote the file would fill in */
         s->top_k = 50;
-        s->top_p = g->temp = 1;
+        s->top_p = 1;
         s->min_p = 0;
     }
     top_k = (double)s->top_k;
-    if (take_number(r, "temperature", 0, 100, &g->temp) != 0 ||
+    if (take_number(r, "temperature", 0, 100, &temp) != 0 ||
         take_number(r, "top_k", 0, 1 << 30, &top_k) != 0 ||
         take_number(r, "top_p", 0, 1, &s->top_p) != 0 ||
         take_number(r, "min_p", 0, 1, &s->min_p) != 0 ||
@@ -106,7 +106,7 @@ static int take_all(const reader *r, generation_config *g)
         return infile_fail(r->err, r->n, "%s: top_k = %g: must be a whole number; correct the file",
                            r->path, top_k);
     s->top_k = (int64_t)top_k;
-    s->temp = sample ? g->temp : 0;
+    s->temp = sample ? temp : 0;
     return take_ends(r, g);
 }
 
@@ -117,7 +117,6 @@ int generation_config_read(generation_config *g, const char *folder, char *err, 
 
     *g = (generation_config){
         .sample = { .last_n = 64, .repeat = 1, .top_k = 40, .top_p = 0.95, .min_p = 0.05 },
-        .temp = 0.8,
     };
     if (folder == NULL || strncmp(folder, "random:", 7) == 0)
         return 0;

@@ -102,8 +102,7 @@ static int check_ids(hi_run *r, const int32_t *ids, int64_t n)
     return 0;
 }
 
-/* No copy may still use the layout that ends here; weights on their way stay where they are. */
-static void enter_phase(hi_run *r, hi_phase phase)
+void enter_phase(hi_run *r, hi_phase phase)
 {
     struct hi_state *s = r->in;
 
@@ -157,6 +156,7 @@ int hi_decode(hi_run *r, int32_t id)
 
     if (!run_ok(r) || check_ids(r, &id, 1) != 0)
         return -1;
+    s->token_under_way = true;
     guard_begin();
     s->prompt = (prompt_state){ s->length, 1 };
     dev_begin(s->dev, &id, 1);
@@ -167,7 +167,9 @@ int hi_decode(hi_run *r, int32_t id)
         s->m->decode(r);
         dev_token_issued(s->dev);
     }
-    return end_prompt(r);
+    int rc = end_prompt(r);
+    s->token_under_way = rc != 0;
+    return rc;
 }
 
 void hi_set_watch(hi_run *r, hi_watch *watch, void *arg)

@@ -33,8 +33,10 @@ bool run_ok(hi_run *r)
 
     if (error != NULL)
         run_fail(r, "%s", error);
-    if (!s->failed && atomic_load_explicit(&s->cancelled, memory_order_relaxed))
+    if (!s->failed && atomic_load_explicit(&s->cancelled, memory_order_relaxed)) {
         run_fail(r, "cancelled");
+        s->cancel_failed = true;
+    }
     return !s->failed;
 }
 
@@ -175,6 +177,38 @@ int hi_rewind(hi_run *r, int64_t n_tok)
         restore_tails(r);
     }
     return 0;
+}
+
+int64_t hi_rewind_least(const hi_run *r)
+{
+    (void)r;
+    return 1;
+}
+
+/* Steps behind a cancel were left out, so that counters may stand anywhere and buffers hold
+   anything. All copies and all compute end first; then both rings begin anew, and the layout is
+   that of prompts, from which the next token settles decode's rows again. Rows of the sequence
+   are where they were: a prompt writes none of them but in the tails, which come back from the
+   store. */
+int hi_recover(hi_run *r)
+{
+    struct hi_state *s = r->in;
+
+    if (s->failed && (!s->cancel_failed || s->token_under_way))
+        return -1;
+    atomic_store_explicit(&s->cancelled, false, memory_order_relaxed);
+    if (!s->failed)
+        return 0;
+    s->failed = s->cancel_failed = false;
+    s->error[0] = '\0';
+    if (!run_ok(r))                  /* has the device failed meanwhile? */
+        return -1;
+    for (int i = 0; i < DEV_STREAMS; i++)
+        dev_wait(s->dev, (dev_stream)i, s->last_copy[i]);
+    dev_finish(s->dev);
+    enter_phase(r, HI_PREFILL);
+    weights_restart(r);
+    return hi_rewind(r, s->length);
 }
 
 /* ---- questions ---- */

@@ -50,7 +50,9 @@ function(hi_runtime_library target)
     add_library(${target} STATIC ${r}/run.c ${r}/pass.c ${r}/kv.c ${r}/ring.c ${r}/weight_ring.c
         ${r}/hidden.c ${r}/steps.c ${r}/attend.c ${r}/memory.c ${r}/guard.c ${r}/weights.c
         ${r}/safetensors.c ${r}/infile.c ${r}/convert.c ${r}/random_weights.c ${r}/tokenizer.c
-        ${r}/cli.c ${r}/prompt.c ${r}/progress.c ${r}/forecast.c
+        ${r}/sample.c ${r}/stop.c
+        ${r}/generation_config.c ${r}/interrupt.c ${r}/answer.c ${r}/conversation.c ${r}/chat.c
+        ${r}/perplexity.c ${r}/bench.c ${r}/cli.c ${r}/prompt.c ${r}/progress.c ${r}/forecast.c
         ${r}/generate.c ${r}/selftest.c ${r}/cpu/pool.c ${r}/cpu/stream.c)
     target_include_directories(${target} PUBLIC ${r})
     target_link_libraries(${target} PUBLIC ${HI_JANSSON} Threads::Threads m)

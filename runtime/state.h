@@ -70,6 +70,8 @@ struct hi_state {
     hi_stats stats;
     atomic_bool cancelled;
     bool failed;
+    bool cancel_failed;              /* and that was a cancel */
+    bool token_under_way;            /* a token has begun and not ended well */
     char error[512];
 };
 
@@ -112,6 +114,9 @@ uint64_t run_copy(hi_run *r, dev_stream s, const dev_copy *c);
 /* Rows of splits complete before row 'pos', and the band of a pass that begins there. */
 int64_t complete_before(const hi_model *m, int64_t pos);
 int band_of(const hi_model *m, int64_t complete);
+
+/* No copy may still use the layout that ends here; weights on their way stay where they are. */
+void enter_phase(hi_run *r, hi_phase phase);
 
 /* Row and rows of a chunk of the prompt. */
 int64_t chunk_pos(const hi_run *r, int chunk);
@@ -158,6 +163,7 @@ int64_t ring_slot_bytes(const hi_model *m);
 int weights_place(hi_run *r);        /* tables; 0, or -1 when out of memory */
 void weights_free(hi_run *r);
 void weights_start(hi_run *r);       /* first copies, once everything is loaded */
+void weights_restart(hi_run *r);     /* the cycle begins anew; none of its copies is under way */
 
 /* Where the layer's parts are now. */
 const unsigned char *layer_weights(hi_run *r, int layer);
