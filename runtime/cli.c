@@ -38,7 +38,7 @@ static const struct {
       "-log probability, +/- one standard error.\n" },
     { "bench", "[-w WEIGHTS] [options]", "speed of prompts and of tokens; a table on stdout",
       "Lists: 512,2048 or 0-4096+1024 or 512-4096*2. Tokens are random; tokenizing and sampling\n"
-      "are not part of the times, nor is one run before them.\n" },
+      "are not part of the times, nor is a warm-up.\n" },
     { "info", "[--plan]", "what this program was made of", "" },
     { "selftest", "[-w WEIGHTS] [options]",
       "runs the program against itself: placement must not change a bit", "" },
@@ -158,7 +158,7 @@ static void print_option(const option_row *o)
 
     snprintf(left + n, sizeof left - (size_t)n, "--%s%s%s", o->name, o->value ? " " : "",
              o->value ? o->value : "");
-    if (strlen(left) > HELP_COLUMN - 3) {
+    if (strlen(left) > HELP_COLUMN - 4) {
         printf("  %s\n", left);
         left[0] = '\0';
     }

@@ -51,7 +51,7 @@ refuse 2 "-w: needs a value" generate -w
 refuse 2 "--frobnicate: unknown option" generate - --frobnicate
 refuse 2 "--prompt: needs a value" generate -w "$folder" --prompt
 refuse 2 "-n abc" generate -w "$folder" -p a -n abc
-refuse 2 "-n -1" generate -w "$folder" -p a -n -1
+refuse 2 "-n -2" generate -w "$folder" -p a -n -2
 refuse 2 "-n 5x" generate -w "$folder" -p a -n 5x
 refuse 2 "-t 0" generate -w "$folder" -p a -t 0
 refuse 2 "-t 100000" generate -w "$folder" -p a -t 100000
