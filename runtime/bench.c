@@ -219,7 +219,7 @@ static void put_program(json_t *o, const bench *b)
 
     processor(cpu, sizeof cpu);
     if (m->offload)
-        snprintf(plan, sizeof plan, "%.2f MiB of keys and values on the host, ring of %d slots",
+        snprintf(plan, sizeof plan, "%.2f MiB of keys and values on the host; ring of %d slots",
                  (double)m->host[HI_H_KV].bytes / (1 << 20), m->slots);
     strftime(now, sizeof now, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&t, &utc));
     put_text(o, "build_commit", "hi-gen 0.1");

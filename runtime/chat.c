@@ -112,7 +112,7 @@ static void say_end(const chat *k)
 /* What came of a question; returns the program's exit code, or -1 to go on. */
 static int report(chat *k, talk t, const char *err)
 {
-    if ((t == TALK_ANSWERED || t == TALK_LOST) && k->talk.answer.n_new > 0) {
+    if (t == TALK_ANSWERED || (t == TALK_LOST && k->talk.answer.n_new > 0)) {
         putchar('\n');
         fflush(stdout);
     }

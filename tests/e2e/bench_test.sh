@@ -51,10 +51,10 @@ run 0 "" -r 1 -p 0 -n 0
 [ ! -s "$t/out" ] || wrong "no test prints something"
 
 for list in abc 5x -5 5- 9-5 5-9+0 5-9*1 0-9*2 5,,6 5, '' 99999999999999999999; do
-    run 2 "-p $list: must be numbers up to the context of 2304" "-p$list"
+    run 2 "-p $list: must be numbers up to the context of 2304" -p "$list"
 done 2>/dev/null
 run 2 "-d 2305" -d 2305
-run 3 "2432 tokens are needed" -d 2304
+run 3 "2816 tokens are needed" -d 2304
 run 3 "--ctx 2405" -d 2304 -p 101 -n 0
 run 2 "-o xml" -o xml
 run 2 "-r 0" -r 0
