@@ -58,7 +58,7 @@ static int gather_ends(speaker *s, const generation_config *g)
     for (int i = 0; i < s->m->n_eos; i++)
         s->end[s->n_ends++] = s->m->eos[i];
     for (int i = 0; i < g->n_ends; i++) {
-        bool known = g->end[i] >= s->m->vocab;   /* it never comes */
+        bool known = g->end[i] >= s->m->vocab; /* it never comes */
         for (int j = 0; j < s->n_ends && !known; j++)
             known = s->end[j] == g->end[i];
         if (!known)
@@ -80,8 +80,8 @@ static int open_sampler(speaker *s, const cli_sampling *c, char *err, size_t n)
         bias[o.n_bias++] = c->bias[i];
     for (int i = 0; i < s->n_ends && c->ignore_eos; i++)
         bias[o.n_bias++] = (sample_bias){ s->end[i], -INFINITY };
-    s->sampler = sampler_open(&o, s->m->vocab, s->tok != NULL ? tok_size(s->tok) : s->m->vocab, err,
-                              n);
+    s->sampler =
+        sampler_open(&o, s->m->vocab, s->tok != NULL ? tok_size(s->tok) : s->m->vocab, err, n);
     free(bias);
     return s->sampler == NULL ? -1 : 0;
 }

@@ -1,9 +1,10 @@
 /*
-** bench.c - the verb 'bench': speed of prompts and of tokens, in the columns and keys of llama-bench.
+** bench.c - the verb 'bench': speed of prompts and of tokens, in the columns and keys of
+** llama-bench.
 **
-** A test is a prompt of p tokens (pp) or n tokens one by one (tg) behind 'depth' tokens. The sequence
-** is at any time the beginning of one list of random tokens, so that what lies before a test is
-** computed once.
+** A test is a prompt of p tokens (pp) or n tokens one by one (tg) behind 'depth' tokens. The
+** sequence is at any time the beginning of one list of random tokens, so that what lies before
+** a test is computed once.
 */
 #include <errno.h>
 #include <jansson.h>
@@ -15,14 +16,23 @@
 #include "cli.h"
 #include "progress.h"
 
-enum { MOST_VALUES = 256, WARM_UP = 4 };
+enum {
+    MOST_VALUES = 256,
+    WARM_UP = 4
+};
 
 typedef struct values {
     int64_t at[MOST_VALUES];
     int n;
 } values;
 
-typedef enum { FORM_MD, FORM_JSON, FORM_JSONL, FORM_CSV, FORMS } form;
+typedef enum {
+    FORM_MD,
+    FORM_JSON,
+    FORM_JSONL,
+    FORM_CSV,
+    FORMS
+} form;
 
 static const char *const FORM_NAME[FORMS] = { "md", "json", "jsonl", "csv" };
 
@@ -31,13 +41,13 @@ typedef struct bench {
     const cli *c;
     hi_run *r;
     form form;
-    int32_t *ids;                    /* (ctx) */
-    double *ns;                      /* (repetitions) of the test under way */
-    int rows;                        /* printed so far */
+    int32_t *ids; /* (ctx) */
+    double *ns;   /* (repetitions) of the test under way */
+    int rows;     /* printed so far */
 } bench;
 
 typedef struct test {
-    int64_t n_prompt, n_gen, depth;  /* one of the first two is 0 */
+    int64_t n_prompt, n_gen, depth; /* one of the first two is 0 */
 } test;
 
 /* ---- lists ---- */
@@ -78,15 +88,17 @@ static int take_range(const char **text, values *v, int64_t most)
     return 0;
 }
 
-static int take_list(const char *flag, const char *text, int64_t most, values *v, char *err, size_t n)
+static int take_list(const char *flag, const char *text, int64_t most, values *v, char *err,
+                     size_t n)
 {
     const char *at = text;
 
     v->n = 0;
     for (;;) {
         if (take_range(&at, v, most) != 0 || (*at != ',' && *at != '\0')) {
-            snprintf(err, n, "%s %s: must be numbers up to the context of %lld, as 512,2048 or "
-                             "0-4096+1024 or 512-4096*2; at most %d of them",
+            snprintf(err, n,
+                     "%s %s: must be numbers up to the context of %lld, as 512,2048 or "
+                     "0-4096+1024 or 512-4096*2; at most %d of them",
                      flag, text, (long long)most, MOST_VALUES);
             return -1;
         }
@@ -130,8 +142,7 @@ static int measure(bench *b, const test *t, traffic *moved)
 {
     hi_stats before, after;
 
-    if (bring_to(b, t->depth) != 0 ||
-        run_once(b, t, t->n_gen < WARM_UP ? t->n_gen : WARM_UP) != 0)
+    if (bring_to(b, t->depth) != 0 || run_once(b, t, t->n_gen < WARM_UP ? t->n_gen : WARM_UP) != 0)
         return -1;
     for (int64_t i = 0; i < b->c->repetitions; i++) {
         if (bring_to(b, t->depth) != 0)
@@ -303,7 +314,8 @@ static void print_csv(const bench *b, const json_t *o)
 
     if (b->rows == 0) {
         const char *comma = "";
-        json_object_foreach((json_t *)o, key, v) {
+        json_object_foreach((json_t *)o, key, v)
+        {
             if (!json_is_array(v)) {
                 printf("%s%s", comma, key);
                 comma = ",";
@@ -312,7 +324,8 @@ static void print_csv(const bench *b, const json_t *o)
         putchar('\n');
     }
     const char *comma = "";
-    json_object_foreach((json_t *)o, key, v) {
+    json_object_foreach((json_t *)o, key, v)
+    {
         if (json_is_array(v))
             continue;
         printf("%s\"", comma);
@@ -356,7 +369,9 @@ static int run_test(bench *b, const test *t)
     json_t *o = result(b, t, &moved);
     int rc = o == NULL ? -1 : print_result(b, t, o);
     json_decref(o);
-    return rc == 0 ? 0 : cli_fail(o == NULL ? "out of memory for a result" : strerror(errno), EXIT_FAILED);
+    return rc == 0
+               ? 0
+               : cli_fail(o == NULL ? "out of memory for a result" : strerror(errno), EXIT_FAILED);
 }
 
 static int run_tests(bench *b, const values *prompts, const values *news, const values *depths)
@@ -437,10 +452,12 @@ int cli_bench(const hi_model *m, const cli *c)
         snprintf(err, sizeof err, "-o %s: must be md, json, jsonl or csv", c->bench_form);
         return cli_fail(err, EXIT_USAGE);
     }
-    int64_t need = largest(&depths) + (largest(&prompts) > largest(&news) ? largest(&prompts) : largest(&news));
+    int64_t need = largest(&depths) +
+                   (largest(&prompts) > largest(&news) ? largest(&prompts) : largest(&news));
     if (need > m->ctx) {
-        snprintf(err, sizeof err, "%lld tokens are needed; the program was generated for a context of %lld: "
-                                  "pass a smaller -p, -n or -d, or run hi-gen with --ctx %lld",
+        snprintf(err, sizeof err,
+                 "%lld tokens are needed; the program was generated for a context of %lld: "
+                 "pass a smaller -p, -n or -d, or run hi-gen with --ctx %lld",
                  (long long)need, (long long)m->ctx, (long long)need);
         return cli_fail(err, EXIT_NO_FIT);
     }

@@ -17,9 +17,9 @@
 typedef struct chat {
     const cli *c;
     conversation talk;
-    bool tty;                        /* somebody types */
-    bool refused;                    /* some question was not answered */
-    char *before;                    /* (n_before) malloc'd: text of -f, until the first question */
+    bool tty;     /* somebody types */
+    bool refused; /* some question was not answered */
+    char *before; /* (n_before) malloc'd: text of -f, until the first question */
     size_t n_before;
 } chat;
 
@@ -88,9 +88,11 @@ static void say_stats(const conversation *t)
 {
     const answer *a = &t->answer;
 
-    fprintf(stderr, "[kept %lld of %lld tokens; prompt %lld in %.2f s; answer %lld in %.2f s, %.1f tokens/s]\n",
-            (long long)t->n_kept, (long long)t->n_prompt, (long long)(t->n_prompt - t->n_kept),
-            t->prefill_s, (long long)a->n_new, a->s, per_second(a->passes, a->s));
+    fprintf(
+        stderr,
+        "[kept %lld of %lld tokens; prompt %lld in %.2f s; answer %lld in %.2f s, %.1f tokens/s]\n",
+        (long long)t->n_kept, (long long)t->n_prompt, (long long)(t->n_prompt - t->n_kept),
+        t->prefill_s, (long long)a->n_new, a->s, per_second(a->passes, a->s));
 }
 
 static void say_end(const chat *k)
@@ -98,8 +100,9 @@ static void say_end(const chat *k)
     const conversation *t = &k->talk;
 
     if (t->end == ANSWER_FULL)
-        fprintf(stderr, "note: the context of %lld tokens is full, so the answer ends here; /clear "
-                        "begins a new conversation\n",
+        fprintf(stderr,
+                "note: the context of %lld tokens is full, so the answer ends here; /clear "
+                "begins a new conversation\n",
                 (long long)t->speaker->m->ctx);
     else if (t->end == ANSWER_MOST)
         fprintf(stderr, "note: the answer was cut at %lld tokens, as -n says\n",
@@ -131,7 +134,8 @@ static int report(chat *k, talk t, const char *err)
     return -1;
 }
 
-/* The text of -f, a blank line and the question, or the text alone; malloc'd. NULL: out of memory. */
+/* The text of -f, a blank line and the question, or the text alone; malloc'd. NULL: out of memory.
+ */
 static char *with_text(const chat *k, const char *question, size_t n_question, size_t *n)
 {
     char *text = NULL;
@@ -160,7 +164,7 @@ static int ask(chat *k, const char *question, size_t n_question)
     talk t = conversation_ask(&k->talk, whole != NULL ? whole : question, n, k->c->new_tokens, put,
                               NULL, err, sizeof err);
     free(whole);
-    if (t == TALK_ANSWERED) {        /* else it comes before the next one */
+    if (t == TALK_ANSWERED) { /* else it comes before the next one */
         free(k->before);
         k->before = NULL;
     }
@@ -218,8 +222,9 @@ static int do_stats(chat *k, const char *rest)
     hi_get_stats(k->talk.r, &s);
     speaker_describe(k->talk.speaker, how, sizeof how);
     say_stats(&k->talk);
-    fprintf(stderr, "context     %lld of %lld tokens\nsampling    %s\n"
-                    "link        %.2f MiB to the device, %.2f MiB back; compute waited %.2f s\n",
+    fprintf(stderr,
+            "context     %lld of %lld tokens\nsampling    %s\n"
+            "link        %.2f MiB to the device, %.2f MiB back; compute waited %.2f s\n",
             (long long)hi_length(k->talk.r), (long long)m->ctx, how,
             (double)s.h2d_bytes / (1 << 20), (double)s.d2h_bytes / (1 << 20), s.stall_s);
     return -1;
@@ -243,15 +248,18 @@ static const struct {
     { "stats", "tokens, times and sampling", do_stats },
     { "exit", "ends the program; so does the end of input", do_exit },
 };
-enum { N_COMMANDS = sizeof COMMANDS / sizeof *COMMANDS };
+enum {
+    N_COMMANDS = sizeof COMMANDS / sizeof *COMMANDS
+};
 
 static int do_help(chat *k, const char *rest)
 {
     (void)k, (void)rest;
     for (int i = 0; i < N_COMMANDS; i++)
         fprintf(stderr, "  /%-8s %s\n", COMMANDS[i].name, COMMANDS[i].what);
-    fprintf(stderr, "A line that begins with // is a question that begins with /; one that ends in \\ "
-                    "goes on in the next.\n");
+    fprintf(stderr,
+            "A line that begins with // is a question that begins with /; one that ends in \\ "
+            "goes on in the next.\n");
     return -1;
 }
 
@@ -354,7 +362,8 @@ int cli_chat(const hi_model *m, const cli *c)
     chat_template *t = NULL;
 
     if (strncmp(c->run.weights, "random:", 7) == 0)
-        snprintf(err, sizeof err, "%s has no tokenizer: chat needs a checkpoint folder", c->run.weights);
+        snprintf(err, sizeof err, "%s has no tokenizer: chat needs a checkpoint folder",
+                 c->run.weights);
     else if (read_arguments(c, &arguments, err, sizeof err) == 0 &&
              (c->prompt_file == NULL ||
               (k.before = prompt_file(c->prompt_file, &k.n_before, err, sizeof err)) != NULL)) {

@@ -45,7 +45,10 @@ static const struct {
     { "help", "", "", "" },
     { "version", "", "", "" },
 };
-enum { N_VERBS = sizeof VERBS / sizeof *VERBS, SHOWN_VERBS = CLI_HELP };
+enum {
+    N_VERBS = sizeof VERBS / sizeof *VERBS,
+    SHOWN_VERBS = CLI_HELP
+};
 _Static_assert(N_VERBS == CLI_VERSION + 1, "ORDER VERBS");
 
 enum {
@@ -60,16 +63,27 @@ enum {
     ALL = ~0
 };
 
-typedef enum { TEXT, WHOLE, THREADS, REAL, FLAG, STOP, BIAS, ARGUMENT, HELP, VERSION } kind;
+typedef enum {
+    TEXT,
+    WHOLE,
+    THREADS,
+    REAL,
+    FLAG,
+    STOP,
+    BIAS,
+    ARGUMENT,
+    HELP,
+    VERSION
+} kind;
 
 typedef struct option_row {
-    char letter;                     /* 0: none */
+    char letter; /* 0: none */
     const char *name;
     kind kind;
-    size_t at;                       /* in cli */
+    size_t at; /* in cli */
     double least, most;
     int verbs;
-    const char *value, *help;        /* help NULL: the target's own (hi_target_help), or not shown */
+    const char *value, *help; /* help NULL: the target's own (hi_target_help), or not shown */
 } option_row;
 
 #define AT(member) offsetof(cli, member)
@@ -124,8 +138,7 @@ static const option_row OPTIONS[] = {
     { 0, "stop", STOP, 0, 0, 0, TALK, "S", "ends the answer before the text S; repeatable" },
     { 0, "ignore-eos", FLAG, AT(sampling.ignore_eos), 0, 0, TALK, NULL,
       "end tokens are never chosen" },
-    { 0, "window", WHOLE, AT(window), 4, 1 << 30, PPL, "N",
-      "tokens of a window (default 512)" },
+    { 0, "window", WHOLE, AT(window), 4, 1 << 30, PPL, "N", "tokens of a window (default 512)" },
     { 0, "chunks", WHOLE, AT(chunks), 1, 1 << 30, PPL, "N", "only the first N windows" },
     { 0, "long", FLAG, AT(whole), 0, 0, PPL, NULL,
       "the whole text as one window; its second half is scored" },
@@ -136,7 +149,8 @@ static const option_row OPTIONS[] = {
     { 'd', "n-depth", TEXT, AT(bench_depth), 0, 0, BENCH, "LIST",
       "tokens that are there before (default 0)" },
     { 'r', "repetitions", WHOLE, AT(repetitions), 1, 10000, BENCH, "N", "of each (default 5)" },
-    { 'o', "output", TEXT, AT(bench_form), 0, 0, BENCH, "FORM", "md (default), json, jsonl or csv" },
+    { 'o', "output", TEXT, AT(bench_form), 0, 0, BENCH, "FORM",
+      "md (default), json, jsonl or csv" },
     { 't', "threads", THREADS, AT(run.threads), 1, 256, RUN, "N", NULL },
     { 0, "link-gbps", REAL, AT(run.link_gbps), 0.001, 10000, RUN, "X", NULL },
     { 0, "isa", TEXT, AT(run.isa), 0, 0, RUN, "NAME", NULL },
@@ -146,7 +160,11 @@ static const option_row OPTIONS[] = {
     { 'h', "help", HELP, 0, 0, 0, ALL, NULL, NULL },
     { 0, "version", VERSION, 0, 0, 0, ALL, NULL, NULL },
 };
-enum { N_OPTIONS = sizeof OPTIONS / sizeof *OPTIONS, LONG = 256, HELP_COLUMN = 29 };
+enum {
+    N_OPTIONS = sizeof OPTIONS / sizeof *OPTIONS,
+    LONG = 256,
+    HELP_COLUMN = 29
+};
 
 /* ---- help ---- */
 
@@ -216,8 +234,8 @@ static int take_whole(const option_row *o, const char *text, int64_t *out, char 
     long long v = strtoll(text, &end, 10);
     if (end == text || *end != '\0' || errno != 0 || v < (int64_t)o->least ||
         v > (int64_t)o->most) {
-        snprintf(err, n, "%s %s: must be a number from %.0f to %.0f",
-                 flag_of(o, flag, sizeof flag), text, o->least, o->most);
+        snprintf(err, n, "%s %s: must be a number from %.0f to %.0f", flag_of(o, flag, sizeof flag),
+                 text, o->least, o->most);
         return -1;
     }
     *out = v;
@@ -331,7 +349,7 @@ static int take(const hi_model *m, const option_row *o, cli *c, char *err, size_
 
 static int find_verb(const char *word)
 {
-    while (*word == '-')             /* --help and help are the same */
+    while (*word == '-') /* --help and help are the same */
         word++;
     if (strcmp(word, "h") == 0)
         return CLI_HELP;
@@ -385,8 +403,8 @@ static const option_row *find_option(int verb, int found)
 {
     for (int i = 0; i < N_OPTIONS; i++) {
         const option_row *o = &OPTIONS[i];
-        bool same = found < LONG ? o->letter == found
-                                 : strcmp(o->name, OPTIONS[found - LONG].name) == 0;
+        bool same =
+            found < LONG ? o->letter == found : strcmp(o->name, OPTIONS[found - LONG].name) == 0;
         if (same && (o->verbs & 1 << verb))
             return o;
     }
@@ -418,9 +436,11 @@ static int take_options(const hi_model *m, int verb, int argc, char **argv, cli 
             return 0;
         const option_row *o = opt == ':' || opt == '?' ? NULL : find_option(verb, opt);
         if (o == NULL) {
-            const char *what = opt == ':' ? "needs a value"
-                                          : opt == '?' ? "unknown option" : "not for this verb";
-            snprintf(err, n, "%s: %s: %s; see '%s --help'", argv[1], option, what, VERBS[verb].name);
+            const char *what = opt == ':'   ? "needs a value"
+                               : opt == '?' ? "unknown option"
+                                            : "not for this verb";
+            snprintf(err, n, "%s: %s: %s; see '%s --help'", argv[1], option, what,
+                     VERBS[verb].name);
             return -1;
         }
         if (take(m, o, c, err, n) != 0)
@@ -446,7 +466,8 @@ static int check(const hi_model *m, cli *c, char *err, size_t n)
                  c->verb == CLI_CHAT ? "" : " or -w random:SEED");
     else if (c->verb != CLI_CHAT && sources > 1)
         snprintf(err, n, "%s: one %s only: %s-f or --ids", verb,
-                 c->verb == CLI_GENERATE ? "prompt" : "text", c->verb == CLI_GENERATE ? "-p, " : "");
+                 c->verb == CLI_GENERATE ? "prompt" : "text",
+                 c->verb == CLI_GENERATE ? "-p, " : "");
     else if (c->verb == CLI_CHAT && c->prompt_file != NULL && strcmp(c->prompt_file, "-") == 0)
         snprintf(err, n, "chat: -f -: standard input is the conversation; name a file");
     else if (c->verb == CLI_PERPLEXITY && sources == 0)
@@ -456,7 +477,8 @@ static int check(const hi_model *m, cli *c, char *err, size_t n)
     else if (c->ids_file != NULL && c->sampling.n_stops > 0)
         snprintf(err, n, "generate: --stop needs text; answers to --ids are ids");
     else if (c->ids_file != NULL && (c->no_bos || c->parse_special))
-        snprintf(err, n, "generate: --ids are taken as they are: pass no --no-bos, --parse-special");
+        snprintf(err, n,
+                 "generate: --ids are taken as they are: pass no --no-bos, --parse-special");
     else
         return 0;
     return -1;

@@ -93,7 +93,7 @@ static int32_t *tokenize(const conversation *c, size_t *n_ids, char *err, size_t
 
     if (chat_template_render(c->template, c->messages, true, c->arguments, &text, err, n) != 0)
         return NULL;
-    tok_options o = { .bos = false,      /* the template writes it */
+    tok_options o = { .bos = false, /* the template writes it */
                       .trusted = text.n_trusted > 0 ? text.trusted : &nowhere,
                       .n_trusted = text.n_trusted };
     int32_t *ids = tok_encode(s->tok, text.text, text.n, &o, n_ids, err, n);
@@ -108,7 +108,8 @@ static int check(const conversation *c, const int32_t *ids, int64_t n_ids, char 
 
     for (int64_t i = 0; i < n_ids; i++)
         if (ids[i] >= m->vocab) {
-            snprintf(err, n, "tokenizer.json: token id %d: the model has %d tokens", ids[i], m->vocab);
+            snprintf(err, n, "tokenizer.json: token id %d: the model has %d tokens", ids[i],
+                     m->vocab);
             return -1;
         }
     if (n_ids > 0 && n_ids < m->ctx)
@@ -116,9 +117,10 @@ static int check(const conversation *c, const int32_t *ids, int64_t n_ids, char 
     if (n_ids == 0)
         snprintf(err, n, "the chat template makes no text of this conversation");
     else
-        snprintf(err, n, "the conversation would have %lld tokens with this question; the program was "
-                         "generated for a context of %lld: /clear begins a new one, hi-gen --ctx %lld "
-                         "or more makes a larger one",
+        snprintf(err, n,
+                 "the conversation would have %lld tokens with this question; the program was "
+                 "generated for a context of %lld: /clear begins a new one, hi-gen --ctx %lld "
+                 "or more makes a larger one",
                  (long long)n_ids, (long long)m->ctx, (long long)n_ids + 1);
     return -1;
 }
@@ -165,7 +167,7 @@ static talk compute(conversation *c, const int32_t *ids, int64_t n_ids, char *er
 typedef struct recorder {
     answer_put *put;
     void *arg;
-    char *text;                      /* (n) malloc'd */
+    char *text; /* (n) malloc'd */
     size_t n, cap;
 } recorder;
 

@@ -13,7 +13,7 @@
 typedef struct work {
     int64_t n_prompt;
     double prefill_s;
-    bool prefilled;                  /* the whole prompt */
+    bool prefilled; /* the whole prompt */
     answer answer;
 } work;
 
@@ -99,7 +99,8 @@ static int64_t most_tokens(const hi_model *m, const cli *c, const prompt *p)
 /* ids: (ctx + 1) the prompt, and room for its continuation. */
 static int answer_prompt(hi_run *r, const speaker *s, const cli *c, const prompt *p, int32_t *ids)
 {
-    work w = { .n_prompt = (int64_t)p->n, .answer = { .most = most_tokens(s->m, c, p), .put = put } };
+    work w = { .n_prompt = (int64_t)p->n,
+               .answer = { .most = most_tokens(s->m, c, p), .put = put } };
     int64_t n = w.n_prompt;
     answer_end end = ANSWER_FAILED;
 

@@ -9,7 +9,7 @@
 #include <unistd.h>
 #include "cli.h"
 
-static atomic_int presses = 1;       /* nothing is under way */
+static atomic_int presses = 1; /* nothing is under way */
 static _Atomic(hi_run *) running;
 
 static void on_interrupt(int sig)

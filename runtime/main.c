@@ -10,7 +10,7 @@ int main(int argc, char **argv)
 {
     const hi_model *m = &hi_the_model;
     char err[512];
-    static cli c;                    /* large */
+    static cli c; /* large */
 
     if (cli_parse(m, argc, argv, &c, err, sizeof err) != 0) {
         fprintf(stderr, "%s: %s\n", m->name, err);

@@ -1,10 +1,10 @@
 /*
 ** perplexity.c - the verb 'perplexity': how well the model predicts a text.
 **
-** As llama.cpp measures it: windows of N tokens, each a sequence of its own whose first token is BOS
-** where the tokenizer adds one; the tokens behind the first half of a window are scored, so that
-** every one has at least N / 2 before it. The sum of -log p is over tokens in their order: the same
-** number whatever the threads.
+** As llama.cpp measures it: windows of N tokens, each a sequence of its own whose first token
+** is BOS where the tokenizer adds one; the tokens behind the first half of a window are
+** scored, so that every one has at least N / 2 before it. The sum of -log p is over tokens in
+** their order: the same number whatever the threads.
 */
 #include <math.h>
 #include <stdio.h>
@@ -19,12 +19,12 @@
 typedef struct window {
     const hi_model *m;
     pool *pool;
-    const int32_t *ids;              /* (n) */
-    int64_t n, first;                /* tokens; rows from 'first' on are scored */
-    double *nll;                     /* (n) -log p of token i + 1 behind tokens 0..i */
-    progress *progress;              /* NULL: not shown */
-    const hi_pass *pass;             /* under way */
-    const float *scores;             /* its rows */
+    const int32_t *ids;  /* (n) */
+    int64_t n, first;    /* tokens; rows from 'first' on are scored */
+    double *nll;         /* (n) -log p of token i + 1 behind tokens 0..i */
+    progress *progress;  /* NULL: not shown */
+    const hi_pass *pass; /* under way */
+    const float *scores; /* its rows */
 } window;
 
 /* Of all scored tokens so far. */
@@ -191,14 +191,17 @@ static int64_t window_size(const hi_model *m, const cli *c, const prompt *p, int
 
     *code = EXIT_NO_FIT;
     if (size > m->ctx)
-        snprintf(err, n, "a window of %lld tokens; the program was generated for a context of %lld: pass "
-                         "--window %lld, or run hi-gen with --ctx %lld",
+        snprintf(err, n,
+                 "a window of %lld tokens; the program was generated for a context of %lld: pass "
+                 "--window %lld, or run hi-gen with --ctx %lld",
                  (long long)size, (long long)m->ctx, (long long)m->ctx, (long long)size);
     else if ((int64_t)p->n < size || size < 4) {
         *code = EXIT_USAGE;
-        snprintf(err, n, "the text has %zu tokens: at least one window (%lld) is needed; pass a longer text "
-                         "or a smaller --window",
-                 p->n, (long long)(size < 4 ? 4 : size));
+        snprintf(
+            err, n,
+            "the text has %zu tokens: at least one window (%lld) is needed; pass a longer text "
+            "or a smaller --window",
+            p->n, (long long)(size < 4 ? 4 : size));
     } else
         return size;
     return 0;
@@ -212,8 +215,9 @@ int cli_perplexity(const hi_model *m, const cli *c)
     int64_t n_window = 0;
 
     if (!m->logits_all)
-        snprintf(err, sizeof err, "perplexity needs the scores of every token: run hi-gen with --logits "
-                                  "all; this program keeps those of a prompt's last one");
+        snprintf(err, sizeof err,
+                 "perplexity needs the scores of every token: run hi-gen with --logits "
+                 "all; this program keeps those of a prompt's last one");
     else if (prompt_read(&p, m, c, &code, err, sizeof err) == 0)
         n_window = window_size(m, c, &p, &code, err, sizeof err);
     code = n_window == 0 ? cli_fail(err, code) : open_and_run(m, c, &p, n_window);

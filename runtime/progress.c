@@ -49,8 +49,8 @@ static double left(const progress *p, const hi_pass *pass)
 {
     int before = layers_before(p, pass->panel), behind = layers_before(p, pass->panel + 1);
     double done = (double)(pass->first + pass->rows), all = (double)(p->base + p->total);
-    double s =
-        (behind - before) * expected(p, done, all) + (p->layers - behind) * expected(p, (double)p->base, all);
+    double s = (behind - before) * expected(p, done, all) +
+               (p->layers - behind) * expected(p, (double)p->base, all);
     return s > 0 ? s : 0;
 }
 

@@ -1,5 +1,6 @@
 /*
-** bench_test.c - what 'bench -o json' prints is JSON, with the keys and the arithmetic of llama-bench.
+** bench_test.c - what 'bench -o json' prints is JSON, with the keys and the arithmetic of
+** llama-bench.
 **
 **   bench_test N REPETITIONS < OUTPUT          N: objects that there must be
 */
@@ -12,17 +13,17 @@ static const struct {
     const char *name;
     json_type type;
 } KEYS[] = {
-    { "build_commit", JSON_STRING },   { "cpu_info", JSON_STRING },
-    { "gpu_info", JSON_STRING },       { "model_type", JSON_STRING },
-    { "model_size", JSON_INTEGER },    { "model_n_params", JSON_INTEGER },
-    { "n_batch", JSON_INTEGER },       { "n_ubatch", JSON_INTEGER },
-    { "type_k", JSON_STRING },         { "type_v", JSON_STRING },
-    { "n_prompt", JSON_INTEGER },      { "n_gen", JSON_INTEGER },
-    { "n_depth", JSON_INTEGER },       { "test_time", JSON_STRING },
-    { "avg_ns", JSON_INTEGER },        { "stddev_ns", JSON_INTEGER },
-    { "avg_ts", JSON_REAL },           { "stddev_ts", JSON_REAL },
-    { "samples_ns", JSON_ARRAY },      { "samples_ts", JSON_ARRAY },
-    { "kv_plan", JSON_STRING },        { "link_gbps", JSON_REAL },
+    { "build_commit", JSON_STRING }, { "cpu_info", JSON_STRING },
+    { "gpu_info", JSON_STRING },     { "model_type", JSON_STRING },
+    { "model_size", JSON_INTEGER },  { "model_n_params", JSON_INTEGER },
+    { "n_batch", JSON_INTEGER },     { "n_ubatch", JSON_INTEGER },
+    { "type_k", JSON_STRING },       { "type_v", JSON_STRING },
+    { "n_prompt", JSON_INTEGER },    { "n_gen", JSON_INTEGER },
+    { "n_depth", JSON_INTEGER },     { "test_time", JSON_STRING },
+    { "avg_ns", JSON_INTEGER },      { "stddev_ns", JSON_INTEGER },
+    { "avg_ts", JSON_REAL },         { "stddev_ts", JSON_REAL },
+    { "samples_ns", JSON_ARRAY },    { "samples_ts", JSON_ARRAY },
+    { "kv_plan", JSON_STRING },      { "link_gbps", JSON_REAL },
     { "stall_pct", JSON_REAL },
 };
 
@@ -44,7 +45,8 @@ static void check(const json_t *o, size_t repetitions)
     if (json_array_size(ns) != repetitions || json_array_size(ts) != repetitions)
         die("%zu samples, not %zu", json_array_size(ns), repetitions);
     for (size_t i = 0; i < repetitions; i++) {
-        double t = json_number_value(json_array_get(ns, i)), s = json_number_value(json_array_get(ts, i));
+        double t = json_number_value(json_array_get(ns, i)),
+               s = json_number_value(json_array_get(ts, i));
         if (t <= 0 || fabs(s * t / 1e9 / tokens - 1) > 1e-3)
             die("sample %zu: %g tokens in %g ns are not %g per second", i, tokens, t, s);
         sum += s / (double)repetitions;
@@ -58,7 +60,8 @@ static void check(const json_t *o, size_t repetitions)
     double deviation = sqrt(squares / (double)(repetitions - 1));
     if (fabs(number(o, "stddev_ts") - deviation) > 1e-6 * sum)
         die("stddev_ts is not %g", deviation);
-    if (number(o, "stall_pct") < 0 || number(o, "link_gbps") < 0 || (tokens > 0) != (number(o, "avg_ns") > 0))
+    if (number(o, "stall_pct") < 0 || number(o, "link_gbps") < 0 ||
+        (tokens > 0) != (number(o, "avg_ns") > 0))
         die("a value is below zero");
 }
 

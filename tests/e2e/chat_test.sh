@@ -17,11 +17,11 @@ wrong() {
     sed 's/^/    err: /' "$t/err" | cut -c 1-200 | head -n 12
 }
 
-# chat CODE ARGUMENTS..: standard input is $t/in; the weights are those of the folder.
+# chat CODE ARGUMENTS..: standard input is $t/in; the weights are those of the folder; answers are short.
 chat() {
     code=$1
     shift
-    timeout 60 "$program" chat -w "$folder" "$@" >"$t/out" 2>"$t/err" <"$t/in"
+    timeout 60 "$program" chat -w "$folder" -n 20 "$@" >"$t/out" 2>"$t/err" <"$t/in"
     got=$?
     [ $got -eq "$code" ] || wrong "chat $* gives $got, not $code"
 }
@@ -144,7 +144,7 @@ says "tokens with this question; the program was generated for a context of 2304
 grep -q 'aaaa' "$t/saved" && wrong "a question that does not fit is kept"
 saved '"content": "y"'
 lines 'Once upon a time' 'And then?' '/clear' "$one" "/save $t/saved"
-chat 1 --chat-template-file "$folder/bare.jinja" --ignore-eos --stop 'never to be seen'
+chat 1 --chat-template-file "$folder/bare.jinja" --ignore-eos --stop 'never to be seen' -n -1
 says "the context of 2304 tokens is full, so the answer ends here"
 says "tokens with this question"
 saved 'pass key'

@@ -3,20 +3,23 @@
 **
 **   conversation FOLDER [OPTION VALUE ..]      options of 'chat'
 **
-** Turns, a new system message, another answer to a question and a forgotten conversation: each answer
-** is compared, id by id, with that of the same prompt in an empty run with the same seed.
+** Turns, a new system message, another answer to a question and a forgotten conversation: each
+** answer is compared, id by id, with that of the same prompt in an empty run with the same
+** seed.
 */
 #include <string.h>
 #include "conversation.h"
 #include "e2e.h"
 #include "interrupt.h"
 
-enum { TOKENS = 40 };
+enum {
+    TOKENS = 40
+};
 
 static char error[4096];
 static conversation talking;
 static const speaker *voice;
-static int64_t kept;                 /* tokens, over all answers */
+static int64_t kept; /* tokens, over all answers */
 
 static int put(void *arg, const char *text, size_t n)
 {
@@ -37,7 +40,7 @@ static void compare(const char *what)
     memcpy(ids, was, (size_t)n * sizeof *ids);
     must(talking.r, "rewind", hi_rewind(talking.r, 0));
     feed(talking.r, ids, (int)n);
-    interrupt_begin();               /* else an answer ends after a token */
+    interrupt_begin(); /* else an answer ends after a token */
     if (answer_give(&again, voice, talking.r, ids, &n, n) != talking.end)
         die("%s: ends otherwise: %s", what, again.error);
     if (n != all || memcmp(ids, was, (size_t)n * sizeof *ids) != 0)

@@ -1,14 +1,18 @@
 /*
-** perplexity_test.c - the perplexity of windows of ids, computed token by token from its definition.
+** perplexity_test.c - the perplexity of windows of ids, computed token by token from its
+** definition.
 **
 **   perplexity_test WEIGHTS IDS WINDOW BOS     BOS: first token of each window; -1: the text's own
 **
-** Prints what 'perplexity' must print. Scores come from decoded tokens, not from prompts' rows.
+** Prints what 'perplexity' must print. Scores come from decoded tokens, not from prompts'
+** rows.
 */
 #include <math.h>
 #include "e2e.h"
 
-enum { MOST = 4096 };
+enum {
+    MOST = 4096
+};
 
 static double minus_log_p(const float *x, int32_t id)
 {

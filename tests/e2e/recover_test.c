@@ -1,11 +1,12 @@
 /*
-** recover_test.c - after a cancelled prompt a run gives the same scores as if there had been none.
+** recover_test.c - after a cancelled prompt a run gives the same scores as if there had been
+** none.
 **
 **   recover WEIGHTS SEED [threads=N] [gbps=X]
 **
-** A sequence is built, a prompt behind it is cancelled: at the end of some pass, from another thread
-** at some moment, or before it begins. Then other tokens follow, as a prompt or one by one first,
-** and every score must be that of the same sequence without the cancelled prompt.
+** A sequence is built, a prompt behind it is cancelled: at the end of some pass, from another
+** thread at some moment, or before it begins. Then other tokens follow, as a prompt or one by
+** one first, and every score must be that of the same sequence without the cancelled prompt.
 */
 #include <pthread.h>
 #include <stdatomic.h>
@@ -13,15 +14,20 @@
 #include <time.h>
 #include "e2e.h"
 
-enum { ROUNDS = 24, MOST = 700, TAIL = 40, DECODED = 3 };
+enum {
+    ROUNDS = 24,
+    MOST = 700,
+    TAIL = 40,
+    DECODED = 3
+};
 
 typedef struct scene {
     hi_run *r;
     uint64_t noise;
     int32_t base[MOST], other[2 * MOST], tail[TAIL];
     int n_base, n_decoded, n_other, n_tail;
-    float *scores[2];                /* (DECODED + 1, vocab) */
-    int pass;                        /* cancel after so many; -1: not so */
+    float *scores[2]; /* (DECODED + 1, vocab) */
+    int pass;         /* cancel after so many; -1: not so */
     atomic_bool over;
     int64_t wait_us;
 } scene;
@@ -110,7 +116,8 @@ static void cancel_prompt(scene *s, int way)
     if (rc == 0)
         must(s->r, "rewind", hi_rewind(s->r, length));
     if (hi_length(s->r) != length)
-        die("a recovered run has %lld tokens, not %lld", (long long)hi_length(s->r), (long long)length);
+        die("a recovered run has %lld tokens, not %lld", (long long)hi_length(s->r),
+            (long long)length);
 }
 
 static void round_of(scene *s, int i)
@@ -133,8 +140,8 @@ static void round_of(scene *s, int i)
         cancel_prompt(s, i % 3);
     follow(s, s->scores[1], decode_first);
     if (memcmp(s->scores[0], s->scores[1], bytes) != 0)
-        die("round %d: %d + %d tokens, a prompt of %d cancelled (way %d): other scores behind it", i,
-            s->n_base, s->n_decoded, s->n_other, i % 3);
+        die("round %d: %d + %d tokens, a prompt of %d cancelled (way %d): other scores behind it",
+            i, s->n_base, s->n_decoded, s->n_other, i % 3);
 }
 
 int main(int argc, char **argv)
@@ -148,7 +155,8 @@ int main(int argc, char **argv)
     o.weights = argv[1];
     s.noise = strtoull(argv[2], NULL, 10);
     for (int i = 3; i < argc; i++)
-        if (sscanf(argv[i], "threads=%d", &o.threads) != 1 && sscanf(argv[i], "gbps=%lf", &o.link_gbps) != 1)
+        if (sscanf(argv[i], "threads=%d", &o.threads) != 1 &&
+            sscanf(argv[i], "gbps=%lf", &o.link_gbps) != 1)
             die("%s: unknown option", argv[i]);
     s.r = open_run(&o);
     for (int i = 0; i < 2; i++)

@@ -80,10 +80,11 @@ static void values(void **state)
     assert_int_equal(g.end[0], 7);
     assert_int_equal(read_text("{\"do_sample\": true}"), 0);
     check(1, 50, 1, 0, 1);
-    assert_int_equal(read_text("{\"do_sample\": true, \"temperature\": 0.7, \"top_k\": 20, \"top_p\": "
-                               "0.8, \"min_p\": 0.125, \"repetition_penalty\": 1.05, "
-                               "\"eos_token_id\": [151645, 151643], \"other\": {\"a\": [1]}}"),
-                     0);
+    assert_int_equal(
+        read_text("{\"do_sample\": true, \"temperature\": 0.7, \"top_k\": 20, \"top_p\": "
+                  "0.8, \"min_p\": 0.125, \"repetition_penalty\": 1.05, "
+                  "\"eos_token_id\": [151645, 151643], \"other\": {\"a\": [1]}}"),
+        0);
     check(0.7, 20, 0.8, 0.125, 1.05);
     assert_int_equal(g.n_ends, 2);
     assert_int_equal(g.end[0], 151645);

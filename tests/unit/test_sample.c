@@ -13,7 +13,10 @@
 #include "failing_alloc.h"
 #include "sample.h"
 
-enum { N = 24, DRAWS = 12000 };
+enum {
+    N = 24,
+    DRAWS = 12000
+};
 
 static const sample_options PLAIN = { .repeat = 1, .top_p = 1, .temp = 1, .seed = 1, .last_n = 64 };
 
@@ -155,7 +158,7 @@ static void greedy_is_argmax(void **state)
         random_scores(x, 300, i % 2 ? 20 : 1e30);
         if (i % 3 == 0)
             for (int j = 0; j < 300; j++)
-                x[j] = floorf(x[j] / 8);     /* ties, and -0 beside 0 */
+                x[j] = floorf(x[j] / 8); /* ties, and -0 beside 0 */
         assert_int_equal(sampler_pick(s, x, NULL, 0), argmax(x, 300));
     }
     sampler_close(s);
@@ -168,14 +171,14 @@ static void every_filter_as_the_reference(void **state)
         double temp, top_p, min_p;
         int top_k;
     } CASES[] = {
-        { "all", 1, 1, 0, 0 },           { "hot", 3, 1, 0, 0 },
-        { "cold", 0.3, 1, 0, 0 },        { "top-k 1", 1, 1, 0, 1 },
-        { "top-k 5", 1, 1, 0, 5 },       { "top-k is all", 1, 1, 0, N },
-        { "top-p", 1, 0.7, 0, 0 },       { "top-p 0", 1, 0, 0, 0 },
-        { "min-p", 1, 1, 0.2, 0 },       { "min-p 1", 1, 1, 1, 0 },
-        { "top-p, hot", 4, 0.6, 0, 0 },  { "min-p, hot", 4, 1, 0.3, 0 },
-        { "k p", 1, 0.8, 0, 6 },         { "k p min, hot", 2, 0.9, 0.1, 8 },
-        { "p min", 1, 0.9, 0.25, 0 },    { "k min", 0.7, 1, 0.05, 12 },
+        { "all", 1, 1, 0, 0 },          { "hot", 3, 1, 0, 0 },
+        { "cold", 0.3, 1, 0, 0 },       { "top-k 1", 1, 1, 0, 1 },
+        { "top-k 5", 1, 1, 0, 5 },      { "top-k is all", 1, 1, 0, N },
+        { "top-p", 1, 0.7, 0, 0 },      { "top-p 0", 1, 0, 0, 0 },
+        { "min-p", 1, 1, 0.2, 0 },      { "min-p 1", 1, 1, 1, 0 },
+        { "top-p, hot", 4, 0.6, 0, 0 }, { "min-p, hot", 4, 1, 0.3, 0 },
+        { "k p", 1, 0.8, 0, 6 },        { "k p min, hot", 2, 0.9, 0.1, 8 },
+        { "p min", 1, 0.9, 0.25, 0 },   { "k min", 0.7, 1, 0.05, 12 },
     };
     float x[N];
 
@@ -191,7 +194,7 @@ static void every_filter_as_the_reference(void **state)
             random_scores(x, N, 8);
             if (j == 3)
                 for (int k = 0; k < N; k++)
-                    x[k] = floorf(x[k]);     /* ties: the lower id is before */
+                    x[k] = floorf(x[k]); /* ties: the lower id is before */
             compare(CASES[i].what, &o, x, NULL, 0);
         }
 }
@@ -205,7 +208,7 @@ static void penalties_and_biases_as_the_reference(void **state)
     (void)state;
     for (int i = 0; i < 60; i++) {
         sample_options o = PLAIN;
-        o.temp = i % 3;                  /* greedy as well */
+        o.temp = i % 3; /* greedy as well */
         o.last_n = i % 4 == 0 ? -1 : 5 * (i % 4);
         o.repeat = i % 2 ? 1.7 : 1;
         o.frequency = i % 5 ? 0.4 : 0;
@@ -234,7 +237,7 @@ static void order(void **state)
     assert_int_equal(sampler_pick(s, x, history, 1), 1);
     sampler_close(s);
     o = PLAIN;
-    o.top_p = 0.5;                       /* e^0 + e^-.5 are more than half; at 100 they are not */
+    o.top_p = 0.5; /* e^0 + e^-.5 are more than half; at 100 they are not */
     o.temp = 100;
     s = open_one(&o, 4, 4);
     for (int i = 0; i < 500; i++)
@@ -255,7 +258,7 @@ static void what_is_no_token(void **state)
         o.top_p = mode == 2 ? 0.9 : 1;
         sampler *s = open_one(&o, 600, 3);
         for (int i = 3; i < 600; i++)
-            x[i] = 50;                   /* rows behind the last token */
+            x[i] = 50; /* rows behind the last token */
         for (int i = 0; i < 200; i++)
             assert_true(sampler_pick(s, x, NULL, 0) < 3);
         for (int at = 0; at < 600; at += 599) {

@@ -13,7 +13,9 @@
 #include "failing_alloc.h"
 #include "stop.h"
 
-enum { LONGEST = 40 };
+enum {
+    LONGEST = 40
+};
 
 static uint64_t noise = 7;
 
@@ -30,7 +32,8 @@ static void random_text(char *text, int n, int letters)
     text[n] = '\0';
 }
 
-/* Bytes before the first stop string that is complete, the longest of those; all of them if none. */
+/* Bytes before the first stop string that is complete, the longest of those; all of them if none.
+ */
 static size_t reference(const char *text, const char *const *strings, int n, bool *found)
 {
     for (size_t end = 1; end <= strlen(text); end++) {
