@@ -436,9 +436,10 @@ static int take_options(const hi_model *m, int verb, int argc, char **argv, cli 
             return 0;
         const option_row *o = opt == ':' || opt == '?' ? NULL : find_option(verb, opt);
         if (o == NULL) {
-            const char *what = opt == ':'   ? "needs a value"
-                               : opt == '?' ? "unknown option"
-                                            : "not for this verb";
+            const char *what = opt == ':'       ? "needs a value"
+                               : opt != '?'     ? "not for this verb"
+                               : optopt >= LONG ? "takes no value"
+                                                : "unknown option";
             snprintf(err, n, "%s: %s: %s; see '%s --help'", argv[1], option, what,
                      VERBS[verb].name);
             return -1;

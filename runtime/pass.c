@@ -102,7 +102,8 @@ static int check_ids(hi_run *r, const int32_t *ids, int64_t n)
     return 0;
 }
 
-void enter_phase(hi_run *r, hi_phase phase)
+/* No copy may still use the layout that ends here; weights on their way stay where they are. */
+static void enter_phase(hi_run *r, hi_phase phase)
 {
     struct hi_state *s = r->in;
 

@@ -186,10 +186,10 @@ int64_t hi_rewind_least(const hi_run *r)
 }
 
 /* Steps behind a cancel were left out, so that counters may stand anywhere and buffers hold
-   anything. All copies and all compute end first; then both rings begin anew, and the layout is
-   that of prompts, from which the next token settles decode's rows again. Rows of the sequence
-   are where they were: a prompt writes none of them but in the tails, which come back from the
-   store. */
+   anything. All copies and all compute end first, for some wait for none of them; then both rings
+   begin anew. Rows of the sequence are where they were: a prompt writes none of them but in the
+   tails, which come back from the store. Decode's rows are settled again when a token comes; one
+   that was left out in the middle of that is why a cancelled token is the end. */
 int hi_recover(hi_run *r)
 {
     struct hi_state *s = r->in;
@@ -206,7 +206,6 @@ int hi_recover(hi_run *r)
     for (int i = 0; i < DEV_STREAMS; i++)
         dev_wait(s->dev, (dev_stream)i, s->last_copy[i]);
     dev_finish(s->dev);
-    enter_phase(r, HI_PREFILL);
     weights_restart(r);
     return hi_rewind(r, s->length);
 }

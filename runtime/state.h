@@ -115,9 +115,6 @@ uint64_t run_copy(hi_run *r, dev_stream s, const dev_copy *c);
 int64_t complete_before(const hi_model *m, int64_t pos);
 int band_of(const hi_model *m, int64_t complete);
 
-/* No copy may still use the layout that ends here; weights on their way stay where they are. */
-void enter_phase(hi_run *r, hi_phase phase);
-
 /* Row and rows of a chunk of the prompt. */
 int64_t chunk_pos(const hi_run *r, int chunk);
 int chunk_rows(const hi_run *r, int chunk);

@@ -2,7 +2,7 @@
 ** recover_test.c - after a cancelled prompt a run gives the same scores as if there had been
 ** none.
 **
-**   recover WEIGHTS SEED [threads=N] [gbps=X]
+**   recover WEIGHTS SEED [threads=N] [gbps=X] [rounds=N]
 **
 ** A sequence is built, a prompt behind it is cancelled: at the end of some pass, from another
 ** thread at some moment, or before it begins. Then other tokens follow, as a prompt or one by
@@ -15,7 +15,6 @@
 #include "e2e.h"
 
 enum {
-    ROUNDS = 24,
     MOST = 700,
     TAIL = 40,
     DECODED = 3
@@ -123,12 +122,16 @@ static void cancel_prompt(scene *s, int way)
 static void round_of(scene *s, int i)
 {
     size_t bytes = (size_t)(DECODED + 1) * (size_t)hi_the_model.vocab * sizeof(float);
+    int64_t ctx = hi_the_model.ctx;
     bool decode_first = i % 2;
 
-    s->n_base = 1 + below(s, MOST);
+    s->n_base = 1 + below(s, ctx < 2 * MOST ? (int)ctx / 2 : MOST);
+    if (i % 5 == 1 && hi_the_model.split <= MOST / 2) /* nothing comes back to the tails */
+        s->n_base = (int)hi_the_model.split * (1 + below(s, 2));
     s->n_decoded = i % 4 < 2 ? 0 : 1 + below(s, 5);
     s->n_decoded = s->n_decoded < s->n_base ? s->n_decoded : 0;
-    s->n_other = 1 + below(s, 2 * MOST);
+    int64_t room = ctx - s->n_base - s->n_decoded;
+    s->n_other = 1 + below(s, room < 2 * MOST ? (int)room : 2 * MOST);
     s->n_tail = DECODED + 1 + below(s, TAIL - DECODED - 1);
     fill(s, s->base, s->n_base);
     fill(s, s->other, s->n_other);
@@ -149,19 +152,21 @@ int main(int argc, char **argv)
     hi_options o = { 0 };
     static scene s;
     int64_t vocab = hi_the_model.vocab;
+    int rounds = 24;
 
     if (argc < 3)
         die("usage: recover WEIGHTS SEED [option=value ..]");
     o.weights = argv[1];
     s.noise = strtoull(argv[2], NULL, 10);
     for (int i = 3; i < argc; i++)
-        if (sscanf(argv[i], "threads=%d", &o.threads) != 1 &&
+        if (sscanf(argv[i], "rounds=%d", &rounds) != 1 &&
+            sscanf(argv[i], "threads=%d", &o.threads) != 1 &&
             sscanf(argv[i], "gbps=%lf", &o.link_gbps) != 1)
             die("%s: unknown option", argv[i]);
     s.r = open_run(&o);
     for (int i = 0; i < 2; i++)
         s.scores[i] = take_memory((DECODED + 1) * (size_t)vocab * sizeof(float));
-    for (int i = 0; i < ROUNDS; i++)
+    for (int i = 0; i < rounds; i++)
         round_of(&s, i);
     if (hi_prefill(s.r, s.base, 0) == 0 || hi_recover(s.r) == 0)
         die("a run recovers from what was no cancel");
