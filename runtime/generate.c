@@ -1,139 +1,27 @@
 /*
 ** generate.c - the verb 'generate': a prompt in, its continuation out.
 */
-#include <errno.h>
-#include <signal.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
-#include "cli.h"
+#include "answer.h"
 #include "forecast.h"
+#include "interrupt.h"
 #include "progress.h"
 #include "prompt.h"
 
-static atomic_int interrupts;
-static _Atomic(hi_run *) running;
-
-/* The first Ctrl-C ends the pass or the answer, the second the program. */
-static void on_interrupt(int sig)
-{
-    (void)sig;
-    if (atomic_fetch_add(&interrupts, 1) > 0)
-        _exit(EXIT_INTERRUPTED);
-    hi_run *r = atomic_load(&running);
-    if (r != NULL)
-        hi_cancel(r);
-}
-
-typedef struct answer {
-    const prompt *p;
-    tok_stream *text; /* NULL: ids out */
-    int64_t n_prompt, n_new;
-    double prefill_s, decode_s;
+/* What was done, for the summary. */
+typedef struct work {
+    int64_t n_prompt;
+    double prefill_s;
     bool prefilled; /* the whole prompt */
-} answer;
+    answer answer;
+} work;
 
-static int say_error(const char *text, int code)
+static int put(void *arg, const char *text, size_t n)
 {
-    fprintf(stderr, "%s\n", text);
-    return code;
-}
-
-static void on_pass(void *arg, hi_run *r, const hi_pass *pass)
-{
-    (void)r;
-    progress_step(arg, pass);
-}
-
-/* The whole prompt, or up to where it was cancelled; 0 or -1. */
-static int prefill(hi_run *r, const hi_model *m, answer *a)
-{
-    progress g;
-
-    progress_begin(&g, m, a->n_prompt);
-    hi_set_watch(r, on_pass, &g);
-    int rc = hi_prefill(r, a->p->ids, a->n_prompt);
-    hi_set_watch(r, NULL, NULL);
-    progress_end(&g);
-    a->prefill_s = seconds() - g.start;
-    return rc;
-}
-
-static bool is_end(const hi_model *m, int32_t id)
-{
-    for (int i = 0; i < m->n_eos; i++)
-        if (m->eos[i] == id)
-            return true;
-    return false;
-}
-
-/* Writes what is certain of the text after one more token, or the token's id. */
-static int put_token(const answer *a, int32_t id)
-{
-    size_t n = 0;
-
-    if (a->text == NULL)
-        printf("%s%d", a->n_new > 0 ? " " : "", id);
-    else {
-        const char *bytes = tok_stream_put(a->text, id, &n);
-        if (bytes == NULL) {
-            errno = ENOMEM;
-            return -1;
-        }
-        fwrite(bytes, 1, n, stdout);
-    }
+    (void)arg;
+    fwrite(text, 1, n, stdout);
     return fflush(stdout) == EOF ? -1 : 0;
-}
-
-/* The last token may have left a character unfinished. */
-static void put_rest(const answer *a)
-{
-    size_t n = 0;
-    const char *bytes = a->text != NULL ? tok_stream_end(a->text, &n) : NULL;
-
-    if (bytes != NULL)
-        fwrite(bytes, 1, n, stdout);
-    if (a->n_new > 0)
-        putchar('\n');
-}
-
-/* Scores of the last row of the last pass. */
-static const float *last_scores(hi_run *r, const hi_model *m, int64_t n_prompt, bool prefilled)
-{
-    int64_t row = prefilled && m->logits_all ? (n_prompt - 1) % m->rows[HI_PREFILL] : 0;
-    return hi_logits(r) + row * m->vocab;
-}
-
-static int decode(hi_run *r, const hi_model *m, const cli *c, answer *a)
-{
-    double start = seconds();
-    int rc = 0;
-
-    for (int64_t i = 0; i < c->new_tokens && rc == 0; i++) {
-        int32_t id = hi_argmax(last_scores(r, m, a->n_prompt, i == 0), m->vocab);
-        if (id < 0) {
-            if (hi_error_text(r)[0] != '\0') /* of the device */
-                rc = -1;
-            else
-                rc = say_error("the scores are not finite: the weights are damaged or not this "
-                               "model's",
-                               EXIT_FAILED);
-            break;
-        }
-        if (is_end(m, id) && !c->ignore_eos)
-            break;
-        if (put_token(a, id) != 0) {
-            rc = say_error(strerror(errno), EXIT_FAILED);
-            break;
-        }
-        a->n_new++;
-        if (i + 1 < c->new_tokens && hi_decode(r, id) != 0)
-            rc = -1;
-    }
-    a->decode_s = seconds() - start;
-    return rc;
 }
 
 static double mib(int64_t bytes)
@@ -152,9 +40,9 @@ static void compare_line(const char *what, double planned, double measured)
 }
 
 /* What the plan said of this run, and what was. Decoding is compared at its middle. */
-static void compare(const hi_model *m, const answer *a, const hi_stats *s)
+static void compare(const hi_model *m, const work *a, const hi_stats *s)
 {
-    int64_t passes = a->n_new > 0 ? a->n_new - 1 : 0;
+    int64_t passes = a->answer.passes;
     hi_forecast prompt = forecast_at(m, a->n_prompt),
                 token = forecast_at(m, a->n_prompt + passes / 2);
     double in = prompt.prefill_in, out = prompt.prefill_out;
@@ -169,54 +57,92 @@ static void compare(const hi_model *m, const answer *a, const hi_stats *s)
     fprintf(stderr, ")\n");
     compare_line("prompt, s", prompt.prefill_s, a->prefill_s);
     if (passes > 0)
-        compare_line("token, ms", 1e3 * token.decode_s, 1e3 * a->decode_s / (double)passes);
+        compare_line("token, ms", 1e3 * token.decode_s, 1e3 * a->answer.s / (double)passes);
     compare_line("to the device, MiB", in / (1 << 20), mib(s->h2d_bytes));
     compare_line("to the host, MiB", out / (1 << 20), mib(s->d2h_bytes));
     compare_line("device memory, MiB", mib(m->arena_bytes), mib(s->arena_touched_bytes));
 }
 
-static void summary(const hi_run *r, const hi_model *m, const answer *a)
+static void summary(const hi_run *r, const speaker *s, const work *w)
 {
-    hi_stats s;
-    int64_t passes = a->n_new > 0 ? a->n_new - 1 : 0; /* the first token came with the prompt */
+    hi_stats stats;
+    const answer *a = &w->answer;
+    char how[256];
 
-    hi_get_stats(r, &s);
-    if (a->prefilled)
+    hi_get_stats(r, &stats);
+    if (w->prefilled)
         fprintf(stderr, "\nprompt      %lld tokens, %.2f s, %.1f tokens/s\n",
-                (long long)a->n_prompt, a->prefill_s, per_second(a->n_prompt, a->prefill_s));
+                (long long)w->n_prompt, w->prefill_s, per_second(w->n_prompt, w->prefill_s));
     else
         fprintf(stderr, "\nprompt      %lld tokens, not finished in %.2f s\n",
-                (long long)a->n_prompt, a->prefill_s);
+                (long long)w->n_prompt, w->prefill_s);
     fprintf(stderr, "generation  %lld tokens, %.2f s, %.1f tokens/s (%.2f ms per token)\n",
-            (long long)a->n_new, a->decode_s, per_second(passes, a->decode_s),
-            passes > 0 ? 1e3 * a->decode_s / (double)passes : 0.0);
+            (long long)a->n_new, a->s, per_second(a->passes, a->s),
+            a->passes > 0 ? 1e3 * a->s / (double)a->passes : 0.0);
+    speaker_describe(s, how, sizeof how);
+    fprintf(stderr, "sampling    %s\n", how);
     fprintf(stderr, "compute     %s", hi_isa(r));
     if (hi_threads(r) > 0)
         fprintf(stderr, ", %d threads", hi_threads(r));
-    fprintf(stderr, "\nlink        busy %.2f s to the device; compute waited %.2f s\n", s.link_s,
-            s.stall_s);
-    if (a->prefilled)
-        compare(m, a, &s);
+    fprintf(stderr, "\nlink        busy %.2f s to the device; compute waited %.2f s\n",
+            stats.link_s, stats.stall_s);
+    if (w->prefilled)
+        compare(s->m, w, &stats);
 }
 
-static int answer_prompt(hi_run *r, const hi_model *m, const cli *c, const prompt *p)
+/* Without -n the answer may fill what is left of the context. */
+static int64_t most_tokens(const hi_model *m, const cli *c, const prompt *p)
 {
-    answer a = { .p = p, .n_prompt = (int64_t)p->n };
-    if (p->tok != NULL && (a.text = tok_stream_open(p->tok, false)) == NULL)
-        return say_error("out of memory", EXIT_FAILED);
-    int rc = prefill(r, m, &a);
+    return c->new_tokens >= 0 ? c->new_tokens : m->ctx - (int64_t)p->n;
+}
 
-    a.prefilled = rc == 0;
-    if (rc == 0)
-        rc = decode(r, m, c, &a);
-    put_rest(&a);
-    tok_stream_close(a.text);
-    summary(r, m, &a);
-    if (rc >= 0)
-        return rc;
-    if (atomic_load(&interrupts) == 0)
-        return say_error(hi_error_text(r), EXIT_FAILED);
-    return a.prefilled ? 0 : EXIT_INTERRUPTED;
+/* ids: (ctx + 1) the prompt, and room for its continuation. */
+static int answer_prompt(hi_run *r, const speaker *s, const cli *c, const prompt *p, int32_t *ids)
+{
+    work w = { .n_prompt = (int64_t)p->n,
+               .answer = { .most = most_tokens(s->m, c, p), .put = put } };
+    int64_t n = w.n_prompt;
+    answer_end end = ANSWER_FAILED;
+
+    interrupt_begin();
+    w.prefilled = progress_prefill(r, s->m, ids, n, false, &w.prefill_s) == 0;
+    bool stopped = interrupted();
+    if (w.prefilled && !stopped)
+        end = answer_give(&w.answer, s, r, ids, &n, w.n_prompt);
+    interrupt_end();
+    if (w.answer.n_new > 0)
+        putchar('\n');
+    summary(r, s, &w);
+    if (end == ANSWER_MOST && c->new_tokens < 0)
+        fprintf(stderr, "note: the context of %lld tokens is full\n", (long long)s->m->ctx);
+    if (stopped)
+        return EXIT_INTERRUPTED;
+    if (!w.prefilled)
+        return cli_fail(hi_error_text(r), EXIT_FAILED);
+    return end == ANSWER_FAILED ? cli_fail(w.answer.error, EXIT_FAILED) : 0;
+}
+
+static int run(const speaker *s, const cli *c, const prompt *p)
+{
+    char err[4096];
+    int code;
+    hi_run *r = hi_open(s->m, &c->run, &code, err, sizeof err);
+    int32_t *ids = r == NULL ? NULL : malloc(((size_t)s->m->ctx + 1) * sizeof *ids);
+
+    if (r == NULL)
+        return cli_fail(err, code);
+    if (hi_note(r)[0] != '\0')
+        fprintf(stderr, "note: %s\n", hi_note(r));
+    if (ids != NULL) {
+        for (size_t i = 0; i < p->n; i++)
+            ids[i] = p->ids[i];
+        interrupt_catch();
+        code = answer_prompt(r, s, c, p, ids);
+    } else
+        code = cli_fail("out of memory for a context of token ids", EXIT_FAILED);
+    free(ids);
+    hi_close(r);
+    return code;
 }
 
 int cli_generate(const hi_model *m, const cli *c)
@@ -224,24 +150,14 @@ int cli_generate(const hi_model *m, const cli *c)
     char err[4096] = "";
     int code = EXIT_FAILED;
     prompt p;
+    speaker s = { 0 };
 
-    if (prompt_read(&p, m, c, &code, err, sizeof err) != 0) {
-        prompt_free(&p);
-        return say_error(err, code);
-    }
-    hi_run *r = hi_open(m, &c->run, &code, err, sizeof err);
-    if (r == NULL) {
-        prompt_free(&p);
-        return say_error(err, code);
-    }
-    if (hi_note(r)[0] != '\0')
-        fprintf(stderr, "note: %s\n", hi_note(r));
-    atomic_store(&running, r);
-    signal(SIGINT, on_interrupt);
-    signal(SIGPIPE, SIG_IGN); /* a closed stdout is an error of ours, not a death */
-    code = answer_prompt(r, m, c, &p);
-    atomic_store(&running, NULL);
-    hi_close(r);
+    if (prompt_read(&p, m, c, &code, err, sizeof err) != 0 ||
+        speaker_open(&s, m, c, p.tok, &code, err, sizeof err) != 0)
+        code = cli_fail(err, code);
+    else
+        code = run(&s, c, &p);
+    speaker_close(&s);
     prompt_free(&p);
     return code;
 }

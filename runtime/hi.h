@@ -79,7 +79,7 @@ typedef struct hi_forecast {
 typedef struct hi_model {
     const char *name;                /* "needle-8M" */
     const char *command;             /* the hi-gen command line that made it */
-    const char *checkpoint;          /* the folder it was made for; NULL: none was named */
+    const char *checkpoint;          /* weights where none are named: a folder; NULL: none */
     const char *plan_text;           /* memory table, decisions, predicted times: 'info --plan' */
     const char *machine;             /* what was planned for */
     const hi_forecast *forecast;     /* (n_forecasts) by tokens, ascending, to ctx */
@@ -186,6 +186,13 @@ int hi_decode(hi_run *r, int32_t id);
 int hi_rewind(hi_run *r, int64_t n_tok);
 int64_t hi_rewind_least(const hi_run *r);
 
+/*
+** After a prompt that was cancelled: the run goes on, with the sequence as it was before that prompt;
+** or with an empty one, where the prompt took the place of rows that layers' windows need. Scores are undefined until the next prompt or token. Nothing failed: takes back a cancel that
+** nothing has heard. Returns -1 where the run cannot go on: another failure, or a cancelled token.
+*/
+int hi_recover(hi_run *r);
+
 int64_t hi_length(const hi_run *r);              /* tokens in the sequence */
 const float *hi_logits(hi_run *r);               /* (rows, vocab) of the last pass */
 int32_t hi_argmax(const float *logits, int n);   /* lowest index among equals; -1: not finite */
@@ -195,7 +202,7 @@ int hi_threads(const hi_run *r);                 /* of the host that compute; 0:
 const char *hi_note(const hi_run *r);            /* what a user should know of how it was opened; "" */
 void hi_get_stats(const hi_run *r, hi_stats *s);
 /* From any thread or a signal handler: the pass under way fails with "cancelled", and with it
-   the run. */
+   the run, until hi_recover. */
 void hi_cancel(hi_run *r);
 
 #endif

@@ -158,6 +158,7 @@ int hi_decode(hi_run *r, int32_t id)
 
     if (!run_ok(r) || check_ids(r, &id, 1) != 0)
         return -1;
+    s->token_under_way = true;
     guard_begin();
     s->prompt = (prompt_state){ s->length, 1 };
     dev_begin(s->dev, &id, 1);
@@ -168,7 +169,9 @@ int hi_decode(hi_run *r, int32_t id)
         s->m->decode(r);
         dev_token_issued(s->dev);
     }
-    return end_prompt(r);
+    int rc = end_prompt(r);
+    s->token_under_way = rc != 0;
+    return rc;
 }
 
 void hi_set_watch(hi_run *r, hi_watch *watch, void *arg)

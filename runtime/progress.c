@@ -6,8 +6,9 @@
 #include <stdio.h>
 #include <time.h>
 #include <unistd.h>
+#include "interrupt.h"
 
-static const double TTY_EVERY = 0.2, LINE_EVERY = 5; /* seconds */
+static const double TTY_EVERY = 0.2, LINE_EVERY = 5, LONG = 2; /* seconds */
 
 double seconds(void)
 {
@@ -16,9 +17,10 @@ double seconds(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-void progress_begin(progress *p, const hi_model *m, int64_t total)
+void progress_begin(progress *p, const hi_model *m, int64_t base, int64_t total)
 {
     *p = (progress){ .tty = isatty(STDERR_FILENO) == 1,
+                     .base = base,
                      .total = total,
                      .layers = m->layers,
                      .panel = m->panel,
@@ -46,9 +48,9 @@ static double expected(const progress *p, double from, double to)
 static double left(const progress *p, const hi_pass *pass)
 {
     int before = layers_before(p, pass->panel), behind = layers_before(p, pass->panel + 1);
-    double done = (double)(pass->first + pass->rows), all = (double)p->total;
-    double s =
-        (behind - before) * expected(p, done, all) + (p->layers - behind) * expected(p, 0, all);
+    double done = (double)(pass->first + pass->rows), all = (double)(p->base + p->total);
+    double s = (behind - before) * expected(p, done, all) +
+               (p->layers - behind) * expected(p, (double)p->base, all);
     return s > 0 ? s : 0;
 }
 
@@ -56,7 +58,7 @@ static double left(const progress *p, const hi_pass *pass)
 static double tokens_done(const progress *p, const hi_pass *pass)
 {
     int before = layers_before(p, pass->panel), behind = layers_before(p, pass->panel + 1);
-    double rows = (double)(pass->first + pass->rows);
+    double rows = (double)(pass->first + pass->rows - p->base);
     return (before * (double)p->total + (behind - before) * rows) / p->layers;
 }
 
@@ -83,14 +85,40 @@ void progress_step(progress *p, const hi_pass *pass)
     p->y += n * y;
     p->xx += n * x * x;
     p->xy += n * x * y;
+    if (p->brief && !p->said && (over || now - p->start < LONG))
+        return;
     if (now - p->shown < (p->tty ? TTY_EVERY : LINE_EVERY) && !(p->tty && over))
         return;
     p->shown = now;
+    p->said = true;
     show(p, pass);
 }
 
 void progress_end(progress *p)
 {
-    if (p->tty)
+    if (p->tty && p->said)
         fputc('\n', stderr);
+}
+
+static void on_pass(void *arg, hi_run *r, const hi_pass *pass)
+{
+    (void)r;
+    progress_step(arg, pass);
+}
+
+int progress_prefill(hi_run *r, const hi_model *m, const int32_t *ids, int64_t n, bool brief,
+                     double *s)
+{
+    progress g;
+
+    progress_begin(&g, m, hi_length(r), n);
+    g.brief = brief;
+    hi_set_watch(r, on_pass, &g);
+    interrupt_cancels(r);
+    int rc = hi_prefill(r, ids, n);
+    interrupt_cancels(NULL);
+    hi_set_watch(r, NULL, NULL);
+    progress_end(&g);
+    *s = seconds() - g.start;
+    return rc;
 }

@@ -38,7 +38,7 @@ static char *slurp(FILE *f, size_t *n)
     return data;
 }
 
-static char *read_file(const char *path, size_t *bytes, char *err, size_t n)
+char *prompt_file(const char *path, size_t *bytes, char *err, size_t n)
 {
     bool is_stdin = strcmp(path, "-") == 0;
     FILE *f = is_stdin ? stdin : fopen(path, "rb");
@@ -93,7 +93,7 @@ static int parse_ids(prompt *p, const char *path, const char *text, size_t bytes
 static int read_ids(prompt *p, const hi_model *m, const char *path, char *err, size_t n)
 {
     size_t bytes = 0;
-    char *text = read_file(path, &bytes, err, n);
+    char *text = prompt_file(path, &bytes, err, n);
 
     if (text == NULL)
         return -1;
@@ -103,7 +103,7 @@ static int read_ids(prompt *p, const hi_model *m, const char *path, char *err, s
 }
 
 /* A folder without a readable tokenizer.json can still be asked in ids. */
-static hi_tokenizer *open_tokenizer(const char *folder, char *err, size_t n)
+hi_tokenizer *prompt_tokenizer(const char *folder, char *err, size_t n)
 {
     hi_tokenizer *tok = tok_open(folder, err, n);
     size_t len = strlen(err);
@@ -111,6 +111,15 @@ static hi_tokenizer *open_tokenizer(const char *folder, char *err, size_t n)
     if (tok == NULL && strstr(err, "--ids") == NULL)
         snprintf(err + len, n - len, "; -w must name a checkpoint folder, or pass --ids FILE");
     return tok;
+}
+
+/* Special tokens in a text are text, unless the user says otherwise. */
+static int32_t *encode(prompt *p, const cli *c, const char *text, size_t bytes, char *err, size_t n)
+{
+    static const tok_span nowhere = { 0, 0 };
+    tok_options o = { .bos = !c->no_bos, .trusted = c->parse_special ? NULL : &nowhere };
+
+    return tok_encode(p->tok, text, bytes, &o, &p->n, err, n);
 }
 
 static int read_text(prompt *p, const cli *c, int *code, char *err, size_t n)
@@ -123,15 +132,28 @@ static int read_text(prompt *p, const cli *c, int *code, char *err, size_t n)
         snprintf(err, n, "%s has no tokenizer: pass the prompt as --ids FILE", c->run.weights);
         return -1;
     }
-    char *text = c->prompt != NULL ? strdup(c->prompt) : read_file(path, &bytes, err, n);
+    char *text = c->prompt != NULL ? strdup(c->prompt) : prompt_file(path, &bytes, err, n);
     if (text == NULL)
         return -1;
     *code = EXIT_BAD_MODEL;
-    p->tok = open_tokenizer(c->run.weights, err, n);
+    p->tok = prompt_tokenizer(c->run.weights, err, n);
     if (p->tok != NULL)
-        p->ids = tok_encode(p->tok, text, bytes, &(tok_options){ .bos = true }, &p->n, err, n);
+        p->ids = encode(p, c, text, bytes, err, n);
     free(text);
     return p->ids == NULL ? -1 : 0;
+}
+
+/* How many tokens are generated if none ends the answer: at least one is asked for by -n -1. */
+static int check_room(const prompt *p, const hi_model *m, const cli *c, char *err, size_t n)
+{
+    int64_t more = c->new_tokens < 0 ? 1 : c->new_tokens, all = (int64_t)p->n + more;
+
+    if (all <= m->ctx)
+        return 0;
+    snprintf(err, n, "the prompt has %zu tokens and -n asks for %lld more; the program was generated for "
+                     "a context of %lld: pass a smaller -n, or run hi-gen with --ctx %lld",
+             p->n, (long long)more, (long long)m->ctx, (long long)all);
+    return -1;
 }
 
 static int check(const prompt *p, const hi_model *m, const cli *c, int *code, char *err, size_t n)
@@ -144,16 +166,15 @@ static int check(const prompt *p, const hi_model *m, const cli *c, int *code, ch
             return -1;
         }
     if (p->n == 0) {
-        snprintf(err, n, "the prompt is empty");
+        snprintf(err, n, "the %s is empty", c->verb == CLI_GENERATE ? "prompt" : "text");
         return -1;
     }
-    if ((int64_t)p->n + c->new_tokens <= m->ctx)
-        return 0;
+    if (p->tok != NULL && m->bos >= 0 && p->n > 1 && p->ids[0] == m->bos && p->ids[1] == m->bos)
+        fprintf(stderr, "note: the prompt begins with two BOS (token %d), as no training text did; pass "
+                        "--no-bos, or leave it out of the text\n",
+                m->bos);
     *code = EXIT_NO_FIT;
-    snprintf(err, n, "the prompt has %zu tokens and -n asks for %lld more; the program was generated for "
-                     "a context of %lld: pass a smaller -n, or run hi-gen with --ctx %lld",
-             p->n, (long long)c->new_tokens, (long long)m->ctx, (long long)((int64_t)p->n + c->new_tokens));
-    return -1;
+    return c->verb == CLI_GENERATE ? check_room(p, m, c, err, n) : 0;
 }
 
 int prompt_read(prompt *p, const hi_model *m, const cli *c, int *code, char *err, size_t n)

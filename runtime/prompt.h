@@ -13,8 +13,15 @@ typedef struct prompt {
     hi_tokenizer *tok;               /* NULL: ids in, ids out */
 } prompt;
 
-/* Returns 0, or -1 with a message and the exit code that fits. prompt_free in either case. */
+/* The prompt of 'generate', or the text of 'perplexity'. Returns 0, or -1 with a message and the exit
+   code that fits. prompt_free in either case. */
 int prompt_read(prompt *p, const hi_model *m, const cli *c, int *code, char *err, size_t n);
 void prompt_free(prompt *p);
+
+/* A whole file, "-": standard input; malloc'd and 0-terminated, or NULL with a message. */
+char *prompt_file(const char *path, size_t *bytes, char *err, size_t n);
+
+/* The tokenizer of -w; NULL with a message. */
+hi_tokenizer *prompt_tokenizer(const char *folder, char *err, size_t n);
 
 #endif

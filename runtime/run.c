@@ -33,8 +33,10 @@ bool run_ok(hi_run *r)
 
     if (error != NULL)
         run_fail(r, "%s", error);
-    if (!s->failed && atomic_load_explicit(&s->cancelled, memory_order_relaxed))
+    if (!s->failed && atomic_load_explicit(&s->cancelled, memory_order_relaxed)) {
         run_fail(r, "cancelled");
+        s->cancel_failed = true;
+    }
     return !s->failed;
 }
 
@@ -208,6 +210,32 @@ int hi_rewind(hi_run *r, int64_t n_tok)
         ring_reset(r);
     restore_tails(r);
     return 0;
+}
+
+/* Steps behind a cancel were left out, so that counters may stand anywhere and buffers hold
+   anything. All copies and all compute end first, for some wait for none of them; then both rings
+   begin anew. Rows of the sequence are where they were: a prompt writes none of them but in the
+   tails, which come back from the store. Decode's rows are settled again when a token comes; one
+   that was left out in the middle of that is why a cancelled token is the end. */
+int hi_recover(hi_run *r)
+{
+    struct hi_state *s = r->in;
+
+    if (s->failed && (!s->cancel_failed || s->token_under_way))
+        return -1;
+    atomic_store_explicit(&s->cancelled, false, memory_order_relaxed);
+    if (!s->failed)
+        return 0;
+    s->failed = s->cancel_failed = false;
+    s->error[0] = '\0';
+    if (!run_ok(r))                  /* has the device failed meanwhile? */
+        return -1;
+    for (int i = 0; i < DEV_STREAMS; i++)
+        dev_wait(s->dev, (dev_stream)i, s->last_copy[i]);
+    dev_finish(s->dev);
+    weights_restart(r);
+    near_reaches(r, s->prompt.base + s->prompt.n);
+    return hi_rewind(r, s->length < hi_rewind_least(r) ? 0 : s->length);
 }
 
 /* ---- questions ---- */

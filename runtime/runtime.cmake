@@ -2,6 +2,7 @@
 #
 # Included by emitted projects and by build-models/. HI_HOME is hi-gen's folder.
 #
+#   hi_files_library(TARGET)                              once
 #   hi_runtime_library(TARGET [CHECKS..])                 once
 #   hi_kernel_library(TARGET FOLDER)                      once per shape; FOLDER holds shape.h
 #   hi_device_library(TARGET FOLDER KERNELS [CHECKS..])   once per shape
@@ -52,27 +53,37 @@ function(hi_target_options target)
     target_compile_definitions(${target} PRIVATE _GNU_SOURCE ${ARGN})
 endfunction()
 
+# What reads a checkpoint's files: JSON, safetensors, tokenizer, chat template. Also the generator's.
+function(hi_files_library target)
+    set(r "${HI_HOME}/runtime")
+    add_library(${target} STATIC ${r}/infile.c ${r}/safetensors.c ${r}/tokenizer.c ${r}/tok_added.c
+        ${r}/tok_bpe.c ${r}/tok_bpe_load.c ${r}/tok_decode.c ${r}/tok_file.c ${r}/tok_merges.c
+        ${r}/tok_normalize.c ${r}/tok_post.c ${r}/tok_regex.c ${r}/tok_split.c ${r}/tok_stream.c
+        ${r}/tok_text.c ${r}/tok_vocab.c ${r}/jinja_heap.c ${r}/jinja_lex.c ${r}/jinja_expr.c
+        ${r}/jinja_parse.c ${r}/jinja_value.c ${r}/jinja_text.c ${r}/jinja_eval.c ${r}/jinja_exec.c
+        ${r}/jinja_call.c ${r}/jinja_filter.c ${r}/jinja_select.c ${r}/jinja_method.c
+        ${r}/jinja_test.c ${r}/jinja_json.c ${r}/chat_template.c)
+    target_include_directories(${target} PUBLIC ${r} ${JANSSON_INCLUDE_DIRS} ${PCRE2_INCLUDE_DIRS}
+        ${UTF8PROC_INCLUDE_DIRS})
+    target_link_libraries(${target} PUBLIC ${HI_JANSSON} ${HI_PCRE2} ${HI_UTF8PROC} m)
+    hi_target_options(${target})
+endfunction()
+
 function(hi_runtime_library target)
     set(r "${HI_HOME}/runtime")
     if(CMAKE_BUILD_TYPE STREQUAL "Debug")
         list(APPEND ARGN HI_GUARD)
     endif()
+    if(NOT TARGET files)
+        hi_files_library(files)
+    endif()
     add_library(${target} STATIC ${r}/run.c ${r}/pass.c ${r}/kv.c ${r}/ring.c ${r}/weight_ring.c
         ${r}/hidden.c ${r}/steps.c ${r}/attend.c ${r}/memory.c ${r}/guard.c ${r}/weights.c
-        ${r}/safetensors.c ${r}/infile.c ${r}/convert.c ${r}/random_weights.c ${r}/tokenizer.c
-        ${r}/tok_added.c ${r}/tok_bpe.c ${r}/tok_bpe_load.c ${r}/tok_decode.c ${r}/tok_file.c
-        ${r}/tok_merges.c ${r}/tok_normalize.c ${r}/tok_post.c ${r}/tok_regex.c ${r}/tok_split.c
-        ${r}/tok_stream.c ${r}/tok_text.c ${r}/tok_vocab.c
-        ${r}/jinja_heap.c ${r}/jinja_lex.c ${r}/jinja_expr.c ${r}/jinja_parse.c
-        ${r}/jinja_value.c ${r}/jinja_text.c ${r}/jinja_eval.c ${r}/jinja_exec.c
-        ${r}/jinja_call.c ${r}/jinja_filter.c ${r}/jinja_select.c ${r}/jinja_method.c
-        ${r}/jinja_test.c ${r}/jinja_json.c ${r}/chat_template.c
-        ${r}/cli.c ${r}/prompt.c ${r}/progress.c ${r}/forecast.c
-        ${r}/generate.c ${r}/selftest.c ${r}/cpu/pool.c ${r}/cpu/stream.c)
-    target_include_directories(${target} PUBLIC ${r})
-    target_link_libraries(${target} PUBLIC ${HI_JANSSON} ${HI_PCRE2} ${HI_UTF8PROC} Threads::Threads m)
-    target_include_directories(${target} PUBLIC ${JANSSON_INCLUDE_DIRS} ${PCRE2_INCLUDE_DIRS}
-        ${UTF8PROC_INCLUDE_DIRS})
+        ${r}/convert.c ${r}/random_weights.c ${r}/sample.c ${r}/stop.c ${r}/generation_config.c
+        ${r}/interrupt.c ${r}/answer.c ${r}/conversation.c ${r}/chat.c ${r}/perplexity.c ${r}/bench.c
+        ${r}/cli.c ${r}/prompt.c ${r}/progress.c ${r}/forecast.c ${r}/generate.c ${r}/selftest.c
+        ${r}/cpu/pool.c ${r}/cpu/stream.c)
+    target_link_libraries(${target} PUBLIC files Threads::Threads)
     hi_target_options(${target} ${ARGN})
     if("HI_GUARD" IN_LIST ARGN)
         target_link_options(${target} PUBLIC

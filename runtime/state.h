@@ -73,6 +73,8 @@ struct hi_state {
     hi_stats stats;
     atomic_bool cancelled;
     bool failed;
+    bool cancel_failed;              /* and that was a cancel */
+    bool token_under_way;            /* a token has begun and not ended well */
     char error[512];
 };
 
@@ -165,6 +167,7 @@ int64_t ring_slot_bytes(const hi_model *m);
 int weights_place(hi_run *r);        /* tables; 0, or -1 when out of memory */
 void weights_free(hi_run *r);
 void weights_start(hi_run *r);       /* first copies, once everything is loaded */
+void weights_restart(hi_run *r);     /* the cycle begins anew; none of its copies is under way */
 
 /* Where the layer's parts are now. */
 const unsigned char *layer_weights(hi_run *r, int layer);

@@ -14,10 +14,6 @@
 
 typedef struct hi_tokenizer hi_tokenizer;
 
-typedef struct tok_span {
-    size_t begin, end; /* bytes [begin, end) */
-} tok_span;
-
 /* NULL with a message naming file, field, value and remedy. */
 hi_tokenizer *tok_open(const char *folder, char *err, size_t n);
 void tok_close(hi_tokenizer *t);

@@ -2,7 +2,7 @@
 ** weight_ring.c - the ring of layers: weights that do not stay on the device.
 **
 ** Streamed layers in ascending order form a cycle, in which they are used and released whatever
-** the phase. Copy number i, counted from hi_open, fetches the (i mod n)-th of them into slot
+** the phase. Copy number i, counted from weights_start, fetches the (i mod n)-th of them into slot
 ** i mod weight_slots. Copies depend on nothing: as many as there are slots are always under way
 ** or in use.
 */
@@ -72,6 +72,14 @@ void weights_start(hi_run *r)
         w->filled[w->issued % s->m->weight_slots] = run_copy(r, DEV_H2D, &c);
         w->issued++;
     }
+}
+
+void weights_restart(hi_run *r)
+{
+    weight_ring *w = &r->in->weights;
+
+    w->issued = w->turn = 0;
+    weights_start(r);
 }
 
 void await_weights(hi_run *r, int layer)

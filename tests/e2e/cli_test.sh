@@ -51,7 +51,7 @@ refuse 2 "-w: needs a value" generate -w
 refuse 2 "--frobnicate: unknown option" generate - --frobnicate
 refuse 2 "--prompt: needs a value" generate -w "$folder" --prompt
 refuse 2 "-n abc" generate -w "$folder" -p a -n abc
-refuse 2 "-n -1" generate -w "$folder" -p a -n -1
+refuse 2 "-n -2" generate -w "$folder" -p a -n -2
 refuse 2 "-n 5x" generate -w "$folder" -p a -n 5x
 refuse 2 "-t 0" generate -w "$folder" -p a -t 0
 refuse 2 "-t 100000" generate -w "$folder" -p a -t 100000
@@ -69,6 +69,25 @@ refuse 2 "info: --ids: not for this verb" info --ids x
 refuse 2 "selftest: -p: not for this verb" selftest -p a
 refuse 2 "selftest: --ignore-eos: not for this verb" selftest --ignore-eos
 refuse 2 "extra" info extra
+refuse 2 "--ignore-eos=x: takes no value" generate -w "$folder" --ignore-eos=x
+refuse 2 "--temp -1: must be a number from 0 to 100" generate -w "$folder" -p a --temp -1
+refuse 2 "--top-p 2" generate -w "$folder" -p a --top-p 2
+refuse 2 "--min-p x" generate -w "$folder" -p a --min-p x
+refuse 2 "--top-k 1.5" generate -w "$folder" -p a --top-k 1.5
+refuse 2 "--repeat-penalty 0:" generate -w "$folder" -p a --repeat-penalty 0
+refuse 2 "--repeat-last-n -2" generate -w "$folder" -p a --repeat-last-n -2
+refuse 2 "-s -2" generate -w "$folder" -p a --seed -2
+refuse 2 "--logit-bias 5*2: must be ID+X" generate -w "$folder" -p a --logit-bias '5*2'
+refuse 2 "--logit-bias 5+inf: must be ID+X" generate -w "$folder" -p a --logit-bias 5+inf
+refuse 2 "--logit-bias -1+2" generate -w "$folder" -p a --logit-bias -1+2
+refuse 2 "--stop: an empty text" generate -w "$folder" -p a --stop ''
+refuse 2 "--stop needs text" generate -w "$folder" --ids "$t/prompt" --stop a
+refuse 2 "--ids are taken as they are" generate -w "$folder" --ids "$t/prompt" --no-bos
+refuse 2 "generate: --system: not for this verb" generate -w "$folder" --system a
+refuse 2 "generate: -d: not for this verb" generate -w "$folder" -d 5
+refuse 2 "bench: --temp: not for this verb" bench --temp 1
+refuse 2 "perplexity: -n: not for this verb" perplexity -n 1
+refuse 2 "selftest: --seed: not for this verb" selftest --seed 1
 refuse 2 "unknown instruction set: one of" generate -w "$folder" -p a --isa nonsense
 HI_ISA=nonsense refuse 2 "unknown instruction set: one of" generate -w "$folder" -p a
 
@@ -117,6 +136,22 @@ for verb in info help version --help --version; do
     answer $verb
     [ ! -s "$t/err" ] || wrong "$verb writes to stderr"
 done
+for verb in generate chat perplexity bench info selftest; do
+    answer $verb --help
+    grep -q "^usage: .* $verb" "$t/out" || wrong "$verb --help is another verb's"
+    cp "$t/out" "$t/help"
+    answer help $verb
+    cmp -s "$t/out" "$t/help" || wrong "help $verb is not $verb --help"
+    # What a help lists, the verb takes.
+    for option in $(sed -n 's/^  \(-.,\|   \) \(--[a-z-]*\).*/\2/p' "$t/help"); do
+        timeout 60 "$program" $verb $option=x >"$t/out" 2>"$t/err" </dev/null
+        grep -q -e 'unknown option' -e 'not for this verb' "$t/err" && wrong "$verb does not take $option"
+    done
+done
+for option in --temp --seed --stop --logit-bias --no-bos --ids --round-weights; do
+    answer generate --help
+    grep -q -e " $option" "$t/out" || wrong "the help has no $option"
+done
 answer generate --help
 answer info --plan
 for text in "^buffer " "^decision " "^host " "^longest context"; do
@@ -151,6 +186,56 @@ for id in $(cat "$t/out"); do printf "\\$(printf %03o "$id")"; done >"$t/bytes"
 echo >>"$t/bytes"
 cmp -s "$t/bytes" "$t/expected" || wrong "--ids answers differently"
 run 0 "generation  0 tokens" generate -w "$folder" -p "$question" -n 0
+
+# ---- what is chosen ----
+# says TEXT: on stderr
+says() { grep -qF -e "$1" "$t/err" || wrong "does not say '$1'"; }
+answer generate -w "$folder" -p "$question" -n 6
+says "sampling    greedy"
+same generate -w "$folder" -p "$question" -n 6 --top-k 40
+says "note: the answer is greedy"
+same generate -w "$folder" -p "$question" -n 6 --temp 0.7
+says "sampling    temperature 0.7, top-k 40, top-p 0.95, min-p 0.05, seed "
+seed=$(sed -n 's/^sampling.* seed //p' "$t/err")
+hot='--temp 70 --top-k 0 --top-p 1 --min-p 0'
+# shellcheck disable=SC2086
+answer generate -w "$folder" -p "$question" -n 40 $hot --ignore-eos
+seed=$(sed -n 's/^sampling.* seed //p' "$t/err")
+cp "$t/out" "$t/hot"
+# shellcheck disable=SC2086
+answer generate -w "$folder" -p "$question" -n 40 $hot --ignore-eos --seed "$seed" -t 1
+cmp -s "$t/out" "$t/hot" || wrong "the seed of the summary does not repeat the answer"
+# shellcheck disable=SC2086
+answer generate -w "$folder" -p "$question" -n 40 $hot --ignore-eos --seed "$((seed + 1))"
+cmp -s "$t/out" "$t/hot" && wrong "two seeds give one answer"
+printf '48213\n' >"$t/expected"
+same generate -w "$folder" -p "$question" -n -1 --stop .
+says "generation  6 tokens"
+printf '482\n' >"$t/expected"
+same generate -w "$folder" -p "$question" -n 20 --stop x --stop 13.
+answer generate -w "$folder" -p "$question" -n 6 --logit-bias 49-inf
+grep -q 1 "$t/out" && wrong "an excluded token is chosen"
+printf '48213.\n' >"$t/expected"
+run 0 "" generate -w "$folder" -p abc -n 20 --logit-bias 0+1000
+[ ! -s "$t/out" ] || wrong "an end token is written"
+run 0 "note: the context of 2304 tokens is full" generate -w "$folder" -f "$t/prompt" -n -1 --ignore-eos
+says "generation  2260 tokens"
+copy
+echo '{"do_sample": true, "temperature": 0.25, "top_p": 0.5, "eos_token_id": [50]}' >"$t/copy/generation_config.json"
+answer generate -w "$t/copy" -p "$question" -n 20
+says "sampling    temperature 0.25, top-k 50, top-p 0.5, min-p 0, seed "
+[ "$(cat "$t/out")" = 48 ] || wrong "an end token of generation_config.json ends nothing"
+answer generate -w "$t/copy" -p "$question" -n 6 --temp 0 --ignore-eos
+[ "$(head -c 2 "$t/out")" = 48 ] || wrong "--temp does not go before the file's"
+grep -q 2 "$t/out" && wrong "--ignore-eos chooses an end token"
+echo '{"top_p": 7}' >"$t/copy/generation_config.json"
+refuse 4 "top_p = 7" generate -w "$t/copy" -p "$question"
+printf '\304\200x' >"$t/special"
+run 0 "prompt      4 tokens" generate -w "$folder" -f "$t/special" -n 0
+run 0 "prompt      3 tokens" generate -w "$folder" -f "$t/special" -n 0 --parse-special
+says "the prompt begins with two BOS"
+run 0 "prompt      2 tokens" generate -w "$folder" -f "$t/special" -n 0 --parse-special --no-bos
+grep -q 'two BOS' "$t/err" && wrong "one BOS is called two"
 
 # ---- stdout that takes nothing ----
 # Without a stdout the text must not land in some other file.

@@ -45,6 +45,14 @@ foreach(test ends.panels ends.graph failures.panels failures.graph)      # ring'
     set_tests_properties(cuda.${test} PROPERTIES LABELS "long")
 endforeach()
 
+# A cancelled prompt leaves nothing behind.
+foreach(plan mode IN ZIP_LISTS CUDA_PLANS CUDA_PLAN_MODES)
+    hi_cuda_program(cuda_recover_${plan} recover_test.c cuda_${plan} toy_gqa)
+    add_test(NAME cuda.recover.${plan} COMMAND cuda_recover_${plan} random:1 1 rounds=4)
+    hi_cuda_setting(cuda.recover.${plan} ${mode})
+    set_tests_properties(cuda.recover.${plan} PROPERTIES TIMEOUT 120)
+endforeach()
+
 # ---- prompts, tokens and rewinds in turns; faults of the host code ----
 
 set(faults "${e2e}/cuda_faults.sh")
