@@ -2,7 +2,7 @@
 ** test_import.c - 'hi-gen import' on folders made here: what it reads, refuses and says.
 **
 ** Folders hold a config.json and safetensors files whose elements are a hole. Tokenizer and chat
-** template are tested where the runtime has them (HI_IMPORT_TEXT).
+** template
 */
 #include <math.h>
 #include <setjmp.h>
@@ -823,8 +823,6 @@ static void test_memory_runs_out(void **state)
 
 /* ---- tokenizer and chat template ---- */
 
-#ifdef HI_IMPORT_TEXT
-
 static void test_no_texts(void **state)
 {
     (void)state;
@@ -875,7 +873,6 @@ static void test_chat_template(void **state)
     no_note("chat template");
 }
 
-#endif
 
 static int open_root(void **state)
 {
@@ -921,11 +918,9 @@ int main(void)
         cmocka_unit_test(test_notes_of_families),
         cmocka_unit_test(test_import_spec),
         cmocka_unit_test(test_memory_runs_out),
-#ifdef HI_IMPORT_TEXT
         cmocka_unit_test(test_no_texts),
         cmocka_unit_test(test_tokenizer),
         cmocka_unit_test(test_chat_template),
-#endif
     };
     return cmocka_run_group_tests(tests, open_root, remove_root);
 }
