@@ -97,24 +97,39 @@ static void set_rows(hi_plan *p)
     p->logit_rows[DECODE] = 1;
 }
 
+/* So many tiles, shared among the layers that do not roll. */
 static void set_resident(const search *q, hi_plan *p, hi_phase phase, int64_t units)
 {
     int64_t tile = p->band[p->n_bands - 1].tile, most = round_up(p->ctx, tile);
-    int layers = q->s->layers;
+    int layers = q->s->layers - rolling_layers(q->s, p->ctx), i = 0;
 
-    for (int l = 0; l < layers; l++)
-        p->resident[phase][l] = min64((units / layers + (l < units % layers)) * tile, most);
+    for (int l = 0; l < q->s->layers; l++) {
+        bool rolls = layer_rolls(q->s, l, p->ctx);
+        int64_t tiles = rolls ? 0 : units / layers + (i < units % layers);
+        p->resident[phase][l] = rolls ? most : min64(tiles * tile, most);
+        i += !rolls;
+    }
+}
+
+/* Does a layer that sees all of the context keep all of it on the device? */
+static bool all_resident(const search *q, const hi_plan *p)
+{
+    for (int l = 0; l < q->s->layers; l++)
+        if (p->resident[PREFILL][l] < p->ctx)
+            return false;
+    return true;
 }
 
 /* The fewest rows that may stay: all, those that are forced, or none. */
 static void set_least_resident(const search *q, hi_plan *p)
 {
     int64_t whole = round_up(p->ctx, KEY_SPLIT);
+    int full = q->s->layers - rolling_layers(q->s, p->ctx);
 
     for (int phase = PREFILL; phase <= DECODE; phase++) {
         if (p->offload)
             set_resident(q, p, phase,
-                         q->q.resident > 0 ? (int64_t)q->q.resident * q->s->layers : 0);
+                         q->q.resident > 0 ? (int64_t)q->q.resident * full : 0);
         for (int l = 0; l < q->s->layers && !p->offload; l++)
             p->resident[phase][l] = whole;
     }
@@ -259,13 +274,14 @@ double choice_evaluate(search *q, const choice *c)
         return INFINITY;
     int64_t whole = q->budget >= 0
                         ? q->budget
-                        : weight_bytes(q->s, p->elt) + p->ctx * kv_token_bytes(q->s, p->elt);
+                        : weight_bytes(q->s, p->elt) +
+                              p->ctx * store_token_bytes(q->s, p->ctx, p->elt);
     double memory = (double)p->arena_bytes / (double)whole;
     if (c->weights == MOST)
         fill_layers(q);
     if (p->offload && q->q.resident < 0) {
         fill_rows(q);
-        if (q->force_offload != 1 && p->resident[PREFILL][q->s->layers - 1] >= p->ctx)
+        if (q->force_offload != 1 && all_resident(q, p))
             return INFINITY; /* a store for nothing: the kind without one fits as well */
     }
     double moves = p->offload || p->weight_slots > 0 ? MOVES : 1;

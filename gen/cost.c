@@ -64,8 +64,12 @@ static panel panel_of(const model *k, int first, int end, kind *of)
     q.cut = q.last && k->cut;
     for (int l = first; l < end - q.cut; l++)
         add_kind(&q, resident[l]);
-    if (q.cut)
+    for (int l = first; l < end - q.cut; l++)
+        q.rolling += layer_rolls(k->s, l, k->p->ctx);
+    if (q.cut) {
         q.cut_resident = resident[end - 1];
+        q.cut_rolls = layer_rolls(k->s, end - 1, k->p->ctx);
+    }
     q.streamed = streamed_in(k->p, first, end);
     return q;
 }
@@ -73,7 +77,7 @@ static panel panel_of(const model *k, int first, int end, kind *of)
 /* Would they take the same time? The model's last is alone, and only that one is cut. */
 static bool alike(const panel *a, const panel *b)
 {
-    if (a->layers != b->layers || a->first != b->first || a->last != b->last ||
+    if (a->layers != b->layers || a->rolling != b->rolling || a->first != b->first || a->last != b->last ||
         a->streamed != b->streamed || a->begin != b->begin || a->again != b->again ||
         a->ahead != b->ahead || a->n != b->n)
         return false;
@@ -380,14 +384,26 @@ static void set_cost(const model *k, const times *t, double flops, hi_cost *out)
     out->fraction = of[bound] / out->seconds;
 }
 
+/* Of rows [pos, pos + rows) in all layers, the last for its last row alone where it is cut. */
+static double attention_flops(const hi_spec *s, double pos, double rows, bool cut)
+{
+    int64_t n = (int64_t)(pos + rows);
+    double pair = 4.0 * s->heads * s->head_dim, keys = 0; /* of a query and a key */
+
+    for (int l = 0; l < s->layers; l++) {
+        bool rolls = layer_rolls(s, l, n), one = cut && l == s->layers - 1;
+        keys += one ? keys_seen(s, (double)(n - 1), 1, rolls) : keys_seen(s, pos, rows, rolls);
+    }
+    return pair * keys;
+}
+
 double prefill_flops(const hi_spec *s, int64_t n, bool cut)
 {
     matrices w = matrices_of(s);
-    double rows = (double)n, pair = 4.0 * s->heads * s->head_dim; /* of a query and a key */
-    double one = 2 * rows * (w.kv + w.qo + w.mlp) + pair * rows * (rows + 1) / 2;
-    double last = 2 * rows * w.kv + 2 * (w.qo + w.mlp) + pair * rows;
+    double rows = (double)n, one = 2 * rows * (w.kv + w.qo + w.mlp);
+    double last = 2 * rows * w.kv + 2 * (w.qo + w.mlp);
 
-    return (s->layers - 1) * one + (cut ? last : one) + 2 * w.head;
+    return (s->layers - 1) * one + (cut ? last : one) + attention_flops(s, 0, rows, cut) + 2 * w.head;
 }
 
 void cost_prefill(const hi_spec *s, const hi_plan *p, int64_t n, hi_cost *out)
@@ -422,8 +438,8 @@ void cost_decode(const hi_spec *s, const hi_plan *p, int64_t n, hi_cost *out)
     double params = k.params.kv + k.params.qo + k.params.mlp;
 
     t.seconds += STEPS_TOKEN * k.m->step_s;
-    set_cost(&k, &t, s->layers * (2 * params + k.attend * (double)(n + 1)) + 2 * k.params.head,
-             out);
+    set_cost(&k, &t,
+             s->layers * 2 * params + attention_flops(s, (double)n, 1, false) + 2 * k.params.head, out);
 }
 
 const char *bound_text(hi_bound b)

@@ -135,6 +135,26 @@ static products attention(const model *k, double keys, double seen)
     return x;
 }
 
+/* Rows before 'pos' that a row of a layer with a window can see. */
+static double before(const hi_spec *s, double pos, bool rolls)
+{
+    return rolls ? fmin(pos, (double)s->window.size - 1) : pos;
+}
+
+/* Row i sees i + 1 keys, up to the window. */
+double keys_seen(const hi_spec *s, double pos, double rows, bool rolls)
+{
+    double growing = rolls ? fmin(fmax((double)s->window.size - pos, 0), rows) : rows;
+
+    return growing * pos + growing * (growing + 1) / 2 + (rows - growing) * (double)s->window.size;
+}
+
+/* Attention of a pass of so many rows in one layer. */
+static products pass_attention(const model *k, double pos, double rows, bool rolls)
+{
+    return attention(k, keys_seen(k->s, pos, rows, rolls), before(k->s, pos, rolls) + rows);
+}
+
 static double streamed_rows(const model *k, const pass *x, int64_t resident)
 {
     int64_t complete = x->pos / KEY_SPLIT * KEY_SPLIT;
@@ -232,7 +252,7 @@ static double stalls(const model *k, const panel *q, const pass *x, const produc
 /* The cut layer: keys and values of all rows; the rest for the prompt's last row. */
 static double cut_layer(const model *k, const panel *q, const pass *x, products *sum, times *t)
 {
-    double rows = (double)x->rows, seen = (double)(x->pos + x->rows);
+    double rows = (double)x->rows, seen = before(k->s, (double)(x->pos + x->rows), q->cut_rolls);
     products all, one, attend = attention(k, seen, seen);
     others o;
 
@@ -263,7 +283,7 @@ void add_rows(const model *k, const panel *q, const pass *x, times *t)
     double rows = (double)x->rows;
 
     if (k->p->offload)
-        t->out += rows * k->row * (q->layers + q->cut);
+        t->out += rows * k->row * (q->layers - q->rolling + (q->cut && !q->cut_rolls));
     if (k->hidden && !q->first)
         t->in += rows * k->token;
     if (k->hidden && !q->last)
@@ -276,12 +296,14 @@ times pass_times(const model *k, const panel *q, const pass *x)
 {
     double rows = (double)x->rows, pos = (double)x->pos;
     double steps = STEPS_PASS + (double)q->layers * STEPS_LAYER;
-    products sum = { 0 }, attend = attention(k, rows * pos + rows * (rows + 1) / 2, pos + rows);
+    products sum = { 0 }, attend = pass_attention(k, pos, rows, false);
     double waits;
     times t = { .in = x->weights };
 
     add_products(&sum, *x->layer, q->layers);
-    add_products(&sum, attend, q->layers);
+    add_products(&sum, attend, q->layers - q->rolling);
+    if (q->rolling > 0)
+        add_products(&sum, pass_attention(k, pos, rows, true), q->rolling);
     for (int i = 0; i < q->n; i++)
         steps += stream_tiles(k, x, q->of[i].resident, q->of[i].layers, &t);
     steps += cut_layer(k, q, x, &sum, &t);

@@ -54,8 +54,10 @@ typedef struct kind {
 
 typedef struct panel {
     int layers;       /* all of it but the cut one */
+    int rolling;      /* of them, those that see a window alone */
     bool first, last; /* of the model */
     bool cut;         /* its last layer is the one that is cut */
+    bool cut_rolls;   /* and sees a window alone */
     int64_t cut_resident;
     int streamed; /* layers whose weights come through the ring */
     double begin; /* bytes of them that cross during the panel's first pass */
@@ -84,6 +86,9 @@ typedef struct pass {
 
 matrices matrices_of(const hi_spec *s);
 model model_of(const hi_spec *s, const hi_plan *p, hi_phase phase);
+
+/* Keys that rows [pos, pos + rows) see in all, in a layer with the spec's window, or without. */
+double keys_seen(const hi_spec *s, double pos, double rows, bool rolls);
 
 /* A whole layer without attention, of so many rows. */
 products layer_products(const model *k, int64_t rows);

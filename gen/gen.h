@@ -31,6 +31,7 @@ enum {
     MAX_LAYERS = 1024,
     MAX_KV_HEADS = 1024,
     MAX_EOS = 8,
+    MAX_HEAD_DIM = 256,
     NAME_LEN = 64,
     TENSOR_NAME_LEN = 128
 };
@@ -54,16 +55,29 @@ void arena_free(hi_arena *a);
 
 typedef enum { NUM_BF16, NUM_F32 } hi_numerics;
 typedef enum { ACT_SILU, ACT_GELU_TANH } hi_act;
-typedef enum { ROPE_DEFAULT, ROPE_LINEAR, ROPE_LLAMA3 } hi_rope_kind;
+typedef enum {
+    ROPE_DEFAULT, ROPE_LINEAR, ROPE_LLAMA3, ROPE_YARN, ROPE_LONGROPE, ROPE_DYNAMIC, N_ROPES
+} hi_rope_kind;
 
 typedef struct hi_rope {
     hi_rope_kind kind;
     double theta;
-    double factor;       /* linear, llama3 */
+    double factor;       /* linear, llama3, yarn, dynamic */
     double low_freq;     /* llama3 low_freq_factor */
     double high_freq;    /* llama3 high_freq_factor */
-    double orig_ctx;     /* llama3 original_max_position_embeddings */
+    double orig_ctx;     /* llama3, yarn, longrope, dynamic: original_max_position_embeddings */
+    double beta_fast;    /* yarn */
+    double beta_slow;    /* yarn */
+    double attn_factor;  /* yarn, longrope: of cosine and sine */
+    double long_by[MAX_HEAD_DIM / 2];    /* longrope (head_dim / 2): planned contexts beyond orig_ctx */
+    double short_by[MAX_HEAD_DIM / 2];   /* longrope: others */
 } hi_rope;
+
+/* Layers first, first + every, .. see the last 'size' keys alone, a row's own included. */
+typedef struct hi_window {
+    int64_t size;        /* tokens; 0: no layer has a window */
+    int first, every;
+} hi_window;
 
 /* A block's parts in order; the family file lists them by these names. */
 typedef enum { PART_NORM_QKV, PART_ATTEND, PART_OUT_MLP, N_PARTS } hi_part;
@@ -72,6 +86,8 @@ typedef enum { PART_NORM_QKV, PART_ATTEND, PART_OUT_MLP, N_PARTS } hi_part;
 typedef enum {
     T_EMBED, T_FINAL_NORM, T_LM_HEAD,                      /* once */
     T_ATTN_NORM, T_Q, T_K, T_V, T_O, T_MLP_NORM, T_GATE, T_UP, T_DOWN,  /* per layer */
+    T_QKV, T_GATE_UP,                                      /* in place of q k v, of gate and up */
+    T_Q_NORM, T_K_NORM, T_ATTN_POST_NORM, T_MLP_POST_NORM, /* of families whose block has them */
     T_Q_BIAS, T_K_BIAS, T_V_BIAS, T_O_BIAS, T_GATE_BIAS, T_UP_BIAS, T_DOWN_BIAS,
     N_TENSORS
 } hi_tensor_role;
@@ -85,6 +101,13 @@ typedef struct hi_spec {
     double norm_eps;
     hi_rope rope;
     hi_act act;
+    hi_window window;
+    double attn_softcap, final_softcap;  /* cap * tanh(score / cap); 0: none */
+    double query_scalar;             /* scores are scaled by its -0.5th power */
+    int norm_offset;                 /* 1: norms' weights are stored minus 1 */
+    int embed_scale;                 /* 1: embeddings are multiplied by the root of 'hidden' */
+    int64_t dual_chunk;              /* tokens beyond which the checkpoint's authors use dual chunk
+                                        attention, which is not done here; 0: they do not */
     bool qkv_bias, o_bias, mlp_bias;
     bool tied;                       /* no lm_head tensor: the embedding is used */
     int bos;                         /* -1: none */
@@ -147,7 +170,13 @@ int64_t once_bytes(const hi_spec *s, int elt, bool embed_on_host);  /* what no l
 int64_t weight_bytes(const hi_spec *s, int elt);                 /* all of it: once + every layer */
 int64_t kv_row_bytes(const hi_spec *s, int elt);                 /* k and v of one entry, one token */
 int64_t kv_token_bytes(const hi_spec *s, int elt);               /* whole model, one token */
+int64_t store_token_bytes(const hi_spec *s, int64_t ctx, int elt);   /* the same without the layers that
+                                                                    roll in such a context */
 int64_t param_count(const hi_spec *s);
+
+/* Does the layer see no more than its window in a context of so many tokens? */
+bool layer_rolls(const hi_spec *s, int layer, int64_t ctx);
+int rolling_layers(const hi_spec *s, int64_t ctx);               /* how many do */
 
 /* ---- plan: what hi-gen decided ---- */
 
@@ -273,9 +302,13 @@ typedef struct hi_plan {
     bool hold;                       /* prefill: a panel's streamed layers all fit the ring, so each crosses
                                         the link once a prompt; false: once a chunk */
     bool streamed[MAX_LAYERS];       /* (layers) weights come through the ring */
+    int64_t near_rows;               /* rows that a layer with a window keeps of every KV head, by
+                                        position modulo this; a multiple of KEY_SPLIT; 0: none does */
     int64_t resident[N_PHASES][MAX_LAYERS];  /* (layers) leading rows that stay on the device, for every
                                         KV head of the layer; multiples of the last band's tile
-                                        (where !offload: ctx rounded up to KEY_SPLIT); decode's >= prefill's */
+                                        (where !offload: ctx rounded up to KEY_SPLIT); decode's >= prefill's.
+                                        A layer that rolls has them all, so that nothing is streamed,
+                                        but in 'near' */
     int rows[N_PHASES];              /* rows of a pass at most: chunk, 1 */
     int64_t piece;                   /* resident rows that decode attends to in one call at most */
     int logit_rows[N_PHASES];        /* 1, or rows where --logits all */

@@ -131,6 +131,9 @@ static void model(json *j, const hi_spec *s, const hi_plan *p)
     whole(j, "parameters", param_count(s));
     whole(j, "weight_bytes", weight_bytes(s, p->elt));
     whole(j, "kv_token_bytes", kv_token_bytes(s, p->elt));
+    whole(j, "window", s->window.size);
+    whole(j, "rolling_layers", rolling_layers(s, p->ctx));
+    whole(j, "store_token_bytes", store_token_bytes(s, p->ctx, p->elt));
     end(j, '}');
 }
 

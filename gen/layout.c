@@ -41,12 +41,14 @@ static int64_t weights_kept(const hi_spec *s, const hi_plan *p)
            p->resident_layers * layer_weight_bytes(s, p->elt);
 }
 
-/* Rows of one KV head, summed over layers: leading ones of prefill, or those decode adds. */
+/* Rows of one KV head, summed over layers: leading ones of prefill, or those decode adds. Layers
+   that roll have theirs in 'near'. */
 static int64_t kept_rows(const hi_spec *s, const hi_plan *p, bool frames)
 {
     int64_t sum = 0;
     for (int l = 0; l < s->layers; l++)
-        sum += p->resident[frames ? DECODE : PREFILL][l] - (frames ? p->resident[PREFILL][l] : 0);
+        if (!layer_rolls(s, l, p->ctx))
+            sum += p->resident[frames ? DECODE : PREFILL][l] - (frames ? p->resident[PREFILL][l] : 0);
     return sum;
 }
 
@@ -60,18 +62,21 @@ static int64_t kv_buffer_bytes(const hi_spec *s, const hi_plan *p, hi_buffer_id 
 {
     int64_t row = kv_row_bytes(s, p->elt), heads = s->kv_heads;
     const hi_band *widest = &p->band[0];
+    int rolling = rolling_layers(s, p->ctx), staged = p->offload ? s->layers : rolling;
 
     switch (id) {
     case BUF_tails:
-        return p->offload ? s->layers * heads * 2 * KEY_SPLIT * row : 0;
+        return staged * heads * 2 * KEY_SPLIT * row;
     case BUF_kept:
         return kept_rows(s, p, false) * heads * row;
+    case BUF_near:
+        return rolling * heads * p->near_rows * row;
     case BUF_frames:
         return kept_rows(s, p, true) * heads * row;
     case BUF_slots:
         return p->offload ? p->slots * widest->group * widest->tile * row : 0;
     case BUF_window:
-        return p->offload ? heads * (KEY_SPLIT + p->chunk) * row : 0;
+        return staged > 0 ? heads * (KEY_SPLIT + p->chunk) * row : 0;
     case BUF_carry:
         return widest->group * state_bytes(s, rows);
     default: /* parts */
@@ -145,7 +150,7 @@ static void lay_out_device(const hi_spec *s, hi_plan *p)
 static void lay_out_host(const hi_spec *s, hi_plan *p)
 {
     const int64_t bytes[N_HOSTS] = {
-        [HOST_kv] = p->offload ? p->ctx * kv_token_bytes(s, p->elt) : 0,
+        [HOST_kv] = p->offload ? p->ctx * store_token_bytes(s, p->ctx, p->elt) : 0,
         [HOST_layers] = (s->layers - p->resident_layers) * layer_weight_bytes(s, p->elt),
         [HOST_embed] = p->embed == AT_HOST ? embed_bytes(s, p->elt) : 0,
         [HOST_hidden] = p->hidden == AT_HOST ? p->ctx * s->hidden * p->elt : 0,
@@ -166,8 +171,16 @@ static int64_t piece_rows(const hi_plan *p)
     return rows > p->band[0].tile ? rows : p->band[0].tile;
 }
 
+/* A window, and room so that it may be read whole while the next split is written, or after some
+   tokens were taken back. */
+static int64_t near_rows(const hi_spec *s, int64_t ctx)
+{
+    return rolling_layers(s, ctx) > 0 ? round_up(s->window.size, KEY_SPLIT) + KEY_SPLIT : 0;
+}
+
 void layout_buffers(const hi_spec *s, hi_plan *p)
 {
+    p->near_rows = near_rows(s, p->ctx);
     p->piece = piece_rows(p);
     lay_out_device(s, p);
     lay_out_host(s, p);

@@ -110,6 +110,8 @@ static void begin_search(search *q, int64_t ctx)
     apply_policy(q);
     if (wants_ring(q))
         q->force_offload = 1;
+    if (rolling_layers(q->s, ctx) == q->s->layers) /* windows alone: there is nothing to store */
+        q->force_offload = 0;
 }
 
 static bool fits_at(search *q, int64_t ctx)

@@ -41,6 +41,31 @@ static int64_t less(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
+bool sees_window(const hi_spec *s, const hi_plan *p, int l)
+{
+    const hi_window *w = &s->window;
+    if (w->size == 0 || w->size >= p->ctx)
+        return false;
+    for (int i = w->first; i <= l; i += w->every)
+        if (i == l)
+            return true;
+    return false;
+}
+
+/* A whole window must stay while the row after it is written. */
+static int check_near(const hi_spec *s, const hi_plan *p, hi_error *e)
+{
+    bool any = false;
+    for (int l = 0; l < s->layers; l++)
+        any = any || sees_window(s, p, l);
+    if (!any)
+        return want("near_rows", p->near_rows, 0, e);
+    return want_within("near_rows", p->near_rows, s->window.size, INT32_MAX, e) != 0 ||
+                   want_multiple("near_rows", p->near_rows, KEY_SPLIT, e) != 0
+               ? -1
+               : 0;
+}
+
 static const hi_band *last_band(const hi_plan *p)
 {
     return &p->band[p->n_bands - 1];
@@ -161,10 +186,10 @@ static int check_resident(const hi_spec *s, const hi_plan *p, hi_error *e)
     int64_t of = p->offload ? last_band(p)->tile : KEY_SPLIT, all = up_to(p->ctx, of);
     for (int l = 0; l < s->layers; l++) {
         int64_t in_prefill = p->resident[PREFILL][l], in_decode = p->resident[DECODE][l];
-        if (want_within("resident rows in decode", in_decode, p->offload ? 0 : all,
+        bool streams = p->offload && !sees_window(s, p, l);
+        if (want_within("resident rows in decode", in_decode, streams ? 0 : all,
                         less(all, INT32_MAX), e) ||
-            want_within("resident rows in prefill", in_prefill, p->offload ? 0 : all, in_decode,
-                        e) ||
+            want_within("resident rows in prefill", in_prefill, streams ? 0 : all, in_decode, e) ||
             want_multiple("resident rows in decode", in_decode, of, e) ||
             want_multiple("resident rows in prefill", in_prefill, of, e))
             return -1;
@@ -198,7 +223,7 @@ static int check_forced_rows(const hi_spec *s, const hi_plan *p, hi_error *e)
         return want_within("resident rows asked for", rows, p->ctx, INT64_MAX, e);
     for (int phase = 0; phase < N_PHASES; phase++)
         for (int l = 0; l < s->layers; l++)
-            if (want("resident rows", p->resident[phase][l], less(rows, up_to(p->ctx, tile)), e))
+            if (!sees_window(s, p, l) && want("resident rows", p->resident[phase][l], less(rows, up_to(p->ctx, tile)), e))
                 return -1;
     return 0;
 }
@@ -319,7 +344,7 @@ static int check_steps(const hi_spec *s, const hi_plan *p, hi_error *e)
 int plan_check(const hi_spec *s, const hi_plan *p, hi_error *e)
 {
     if (check_rows(p, e) != 0 || check_layers(s, p, e) != 0 || check_bands(s, p, e) != 0 ||
-        check_resident(s, p, e) != 0 || check_request(s, p, e) != 0)
+        check_resident(s, p, e) != 0 || check_near(s, p, e) != 0 || check_request(s, p, e) != 0)
         return -1;
     if (check_steps(s, p, e) != 0 || check_bytes(s, p, e) != 0)
         return -1;

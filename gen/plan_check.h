@@ -12,6 +12,9 @@ int want(const char *what, int64_t is, int64_t should, hi_error *e);
 int want_within(const char *what, int64_t is, int64_t lo, int64_t hi, hi_error *e);
 int want_multiple(const char *what, int64_t is, int64_t of, hi_error *e);
 
+/* Is layer l one of those that see a window alone, shorter than the context? */
+bool sees_window(const hi_spec *s, const hi_plan *p, int l);
+
 /* ---- plan_check_bytes.c ---- */
 
 /* Every buffer's size and place on device and host, and the budgets. */

@@ -53,6 +53,12 @@ static int64_t packed(int64_t at, int64_t rows, int64_t cols, int elt)
     return tensor(at, mul(up_to(rows, PANEL), cols), elt);
 }
 
+/* A norm that not every family has. */
+static int64_t norm(const hi_spec *s, hi_tensor_role role, int64_t at, int64_t n, int elt)
+{
+    return s->tensor[role][0] == '\0' ? at : tensor(at, n, elt);
+}
+
 static int64_t count_layer(const hi_spec *s, int elt)
 {
     int64_t qkv = (s->heads + 2 * (int64_t)s->kv_heads) * s->head_dim;
@@ -60,9 +66,12 @@ static int64_t count_layer(const hi_spec *s, int elt)
     at = packed(at, qkv, s->hidden, elt);
     if (s->qkv_bias)
         at = tensor(at, qkv, elt);
+    at = norm(s, T_Q_NORM, at, s->head_dim, elt);
+    at = norm(s, T_K_NORM, at, s->head_dim, elt);
     at = packed(at, s->hidden, (int64_t)s->heads * s->head_dim, elt);
     if (s->o_bias)
         at = tensor(at, s->hidden, elt);
+    at = norm(s, T_ATTN_POST_NORM, at, s->hidden, elt);
     at = tensor(at, s->hidden, elt);
     at = packed(at, 2 * (int64_t)s->ffn, s->hidden, elt);
     if (s->mlp_bias)
@@ -70,6 +79,7 @@ static int64_t count_layer(const hi_spec *s, int elt)
     at = packed(at, s->hidden, s->ffn, elt);
     if (s->mlp_bias)
         at = tensor(at, s->hidden, elt);
+    at = norm(s, T_MLP_POST_NORM, at, s->hidden, elt);
     return up_to(at, BUF_ALIGN);
 }
 
@@ -96,8 +106,18 @@ static int64_t count_resident(const hi_spec *s, const hi_plan *p, hi_phase phase
 {
     int64_t rows = 0;
     for (int l = 0; l < s->layers; l++)
-        rows = add(rows, mul(p->resident[phase][l], s->kv_heads));
+        if (!sees_window(s, p, l))
+            rows = add(rows, mul(p->resident[phase][l], s->kv_heads));
     return rows;
+}
+
+/* Entries of the layers that see a window alone. */
+static int64_t count_near(const hi_spec *s, const hi_plan *p)
+{
+    int64_t n = 0;
+    for (int l = 0; l < s->layers; l++)
+        n += sees_window(s, p, l) ? s->kv_heads : 0;
+    return n;
 }
 
 /* KV heads of the widest group. */
@@ -130,7 +150,7 @@ static int64_t count_x(const hi_plan *p, hi_phase phase)
 static int64_t count(const hi_spec *s, const hi_plan *p, hi_phase phase, hi_buffer_id id)
 {
     int64_t rows = p->rows[phase], elt = p->elt;
-    int64_t entries = (int64_t)s->layers * s->kv_heads;
+    int64_t near = count_near(s, p), staged = p->offload ? (int64_t)s->layers * s->kv_heads : near;
     int64_t tiled = mul(p->band[0].group, p->band[0].tile); /* the same in every band */
     int64_t state = mul(mul(rows, s->heads / s->kv_heads * (int64_t)(s->head_dim + 2)), 4);
     switch (id) {
@@ -139,15 +159,17 @@ static int64_t count(const hi_spec *s, const hi_plan *p, hi_phase phase, hi_buff
     case BUF_layers:
         return mul(p->weight_slots, count_layer(s, p->elt));
     case BUF_tails:
-        return p->offload ? mul(entries, kv_bytes(s, p, 2 * KEY_SPLIT)) : 0;
+        return mul(staged, kv_bytes(s, p, 2 * KEY_SPLIT));
     case BUF_kept:
         return kv_bytes(s, p, count_resident(s, p, PREFILL));
+    case BUF_near:
+        return mul(near, kv_bytes(s, p, p->near_rows));
     case BUF_frames:
         return kv_bytes(s, p, count_resident(s, p, DECODE) - count_resident(s, p, PREFILL));
     case BUF_slots:
         return p->offload ? mul(p->slots, kv_bytes(s, p, tiled)) : 0;
     case BUF_window:
-        return p->offload ? mul(s->kv_heads, kv_bytes(s, p, KEY_SPLIT + p->chunk)) : 0;
+        return staged > 0 ? mul(s->kv_heads, kv_bytes(s, p, KEY_SPLIT + p->chunk)) : 0;
     case BUF_work:
         return p->req.target == TARGET_CUDA ? CUDA_WORK : 0;
     case BUF_ids:
@@ -259,7 +281,8 @@ static int check_arena(const hi_spec *s, const hi_plan *p, hi_error *e)
 
 static int64_t count_host(const hi_spec *s, const hi_plan *p, hi_host_id id)
 {
-    int64_t entries = (int64_t)s->layers * s->kv_heads, row = s->hidden * (int64_t)p->elt;
+    int64_t entries = (int64_t)s->layers * s->kv_heads - count_near(s, p);
+    int64_t row = s->hidden * (int64_t)p->elt;
     switch (id) {
     case HOST_kv:
         return p->offload ? mul(p->ctx, mul(entries, kv_bytes(s, p, 1))) : 0;

@@ -157,6 +157,8 @@ static void print_residency(const hi_spec *s, const hi_plan *p, text *out)
     for (int phase = PREFILL; phase <= DECODE; phase++) {
         int64_t least = p->ctx, most = 0;
         for (int l = 0; l < s->layers; l++) {
+            if (layer_rolls(s, l, p->ctx))
+                continue;
             least = p->resident[phase][l] < least ? p->resident[phase][l] : least;
             most = p->resident[phase][l] > most ? p->resident[phase][l] : most;
         }
@@ -177,6 +179,31 @@ static void print_prefill(const hi_plan *p, text *out)
     text_printf(out, "prefill in chunks of %" PRId64 " tokens%s\n", p->chunk, panels);
 }
 
+static void print_windows(const hi_spec *s, const hi_plan *p, text *out)
+{
+    int n = rolling_layers(s, p->ctx);
+
+    if (n > 0)
+        wrap_print(out, 4, "%d layers see the last %" PRId64 " tokens alone: they keep %" PRId64
+                   " rows per KV head on the device and have no place in the host store", n,
+                   s->window.size, p->near_rows);
+}
+
+/* What the checkpoint's makers say about long contexts, and is not the same here. */
+static void print_notes(const hi_spec *s, const hi_plan *p, text *out)
+{
+    if (s->dual_chunk > 0 && p->ctx > s->dual_chunk)
+        wrap_print(out, 4, "note: beyond %" PRId64 " tokens the checkpoint's authors use dual chunk "
+                   "attention; this program keeps plain rotation", s->dual_chunk);
+    if (p->ctx > s->ctx)
+        wrap_print(out, 4, "note: the checkpoint was made for %" PRId64 " tokens", s->ctx);
+    if (s->rope.kind == ROPE_LONGROPE)
+        text_printf(out, "rotation: longrope's %s factors, for a context of %" PRId64 " tokens\n",
+                    rope_is_long(s, p->ctx) ? "long" : "short", p->ctx);
+    if (s->rope.kind == ROPE_DYNAMIC)
+        text_printf(out, "rotation: dynamic, fixed for a context of %" PRId64 " tokens\n", p->ctx);
+}
+
 static void print_decisions(const hi_spec *s, const hi_plan *p, text *out)
 {
     wrap_print(out, 4, "%s: %d layers, %d KV heads, context %" PRId64 " tokens, %s; planned for %s", s->name,
@@ -185,6 +212,8 @@ static void print_decisions(const hi_spec *s, const hi_plan *p, text *out)
         text_printf(out, "weights of %d layers are resident, of %d they come through a ring of %d slots\n",
                     p->resident_layers, s->layers - p->resident_layers, p->weight_slots);
     print_prefill(p, out);
+    print_windows(s, p, out);
+    print_notes(s, p, out);
     if (!p->offload)
         text_printf(out, "keys and values are all resident: no host store\n");
     for (int i = 0; i < p->n_bands && p->offload; i++)

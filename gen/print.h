@@ -42,7 +42,13 @@ void report_print(const hi_spec *s, const hi_plan *p, text *out);
    most, are in the context: those past its resident rows and before the last split. */
 int64_t streamed_rows(const hi_plan *p, const hi_band *b, int layer, hi_phase phase);
 
-/* Radians per position of pair (i, i + head_dim / 2). */
-double rope_freq(const hi_spec *s, int i);
+/* Radians per position of pair (i, i + head_dim / 2), in a program for a context of so many tokens. */
+double rope_freq(const hi_spec *s, int64_t ctx, int i);
+
+/* Factor of cosine and sine. */
+double rope_scale(const hi_spec *s);
+
+/* longrope: is the context beyond the original one, so that the long factors hold? */
+bool rope_is_long(const hi_spec *s, int64_t ctx);
 
 #endif

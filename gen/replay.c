@@ -85,6 +85,12 @@ static int run_list(machine *m, const char *where, const hi_step *list, int at, 
 
 /* ---- passes ---- */
 
+bool rolls(const machine *m, int l)
+{
+    const hi_window *w = &m->s->window;
+    return w->size > 0 && w->size < m->p->ctx && l >= w->first && (l - w->first) % w->every == 0;
+}
+
 bool is_cut(const machine *m)
 {
     return m->phase == PREFILL && !m->p->req.logits_all;
@@ -160,9 +166,11 @@ static int pass_end(machine *m)
         return hazard(m, "no scores");
     if (m->sent != (!last_panel && m->p->hidden == AT_HOST))
         return hazard(m, "the hidden states stay on the device");
-    for (int l = m->now.layer_lo; m->p->offload && l < m->now.layer_hi; l++)
-        if (m->layer[l].stored != m->now.pos + m->now.n)
+    for (int l = m->now.layer_lo; l < m->now.layer_hi; l++) {
+        if (rolls(m, l) ? m->layer[l].near_hi != m->now.pos + m->now.n
+                        : m->p->offload && m->layer[l].stored != m->now.pos + m->now.n)
             return hazard(m, "layer %d was not stored", l);
+    }
     if (m->n_released != due_weights(m))
         return hazard(m, "%d of %d layers' weights are released", m->n_released, due_weights(m));
     return ring_done(m);
@@ -174,7 +182,7 @@ static int pass_run(machine *m)
     const hi_band *b = m->now.band;
     bool prefill = m->phase == PREFILL;
     m->scored = m->sent = false;
-    m->storing = true; /* of the pass before, or of the chat turn before */
+    m->storing = m->p->offload; /* of the pass before, or of the chat turn before */
     m->qkv_layer = m->window_layer = m->open = -1;
     m->done_layer = m->now.layer_lo - 1;
     m->n_released = 0;
@@ -277,6 +285,8 @@ void jump_to(machine *m, int64_t len)
             .kept = len,
             .tail_lo = split_floor(len),
             .tail_hi = len,
+            .near_lo = most(0, len - m->p->near_rows),
+            .near_hi = len,
         };
 }
 

@@ -67,6 +67,8 @@ int replay_attend_resident(machine *m, const hi_step *st)
     int l = st->arg[0];
     const layer_rows *y = &m->layer[l];
     int64_t resident = m->p->resident[m->phase][l];
+    if (rolls(m, l))
+        return hazard(m, "layer %d keeps a window alone", l);
     if (st->arg[3] != resident)
         return hazard(m, "layer %d has %lld rows on the device", l, (ll)resident);
     if (m->touched)
@@ -81,9 +83,32 @@ int replay_attend_resident(machine *m, const hi_step *st)
     return add_keys(m, 0, end);
 }
 
+/* The first row that the open group's queries see, where they see a window. */
+static int64_t window_start(const machine *m)
+{
+    int64_t query = m->in_last ? m->now.pos + m->now.n - 1 : m->now.pos;
+    return most(0, query - m->s->window.size + 1);
+}
+
+int replay_attend_near(machine *m, const hi_step *st)
+{
+    if (open_group(m, st) < 0)
+        return -1;
+    const layer_rows *y = &m->layer[st->arg[0]];
+    int64_t first = least(window_start(m), m->now.complete);
+    if (!rolls(m, st->arg[0]))
+        return hazard(m, "layer %d has no window", st->arg[0]);
+    if (m->touched)
+        return hazard(m, "attention over these heads has begun already");
+    if (first < m->now.complete && (y->near_lo > first || y->near_hi < m->now.complete))
+        return hazard(m, "'near' has " ROWS ", needs " ROWS, (ll)y->near_lo, (ll)y->near_hi,
+                      (ll)first, (ll)m->now.complete);
+    return add_keys(m, 0, m->now.complete);
+}
+
 int replay_attend_newest(machine *m, const hi_step *st)
 {
-    if (!m->p->offload)
+    if (!m->p->offload && !rolls(m, st->arg[0]))
         return hazard(m, "this plan has no 'window' and no 'tails'");
     if (open_group(m, st) < 0)
         return -1;

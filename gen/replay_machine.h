@@ -27,6 +27,7 @@ typedef struct layer_rows {
     int64_t kept;               /* rows [0, kept) were appended to the kept rows they are among */
     int64_t tail_lo, tail_hi;   /* rows in 'tails' */
     int64_t frame_lo, frame_hi; /* rows in 'frames' */
+    int64_t near_lo, near_hi;   /* rows in 'near', of a layer that sees a window alone */
     bool settled;
 } layer_rows;
 
@@ -110,6 +111,7 @@ typedef struct machine {
 
 __attribute__((format(printf, 2, 3))) int hazard(machine *m, const char *fmt, ...);
 void log_state(machine *m);
+bool rolls(const machine *m, int l);  /* does the layer see a window alone? */
 bool is_cut(const machine *m); /* does the last layer go on for the prompt's last row alone? */
 int run_prompt(machine *m, int64_t n); /* n tokens from m->len on; at most REPLAY_CHUNKS chunks */
 int run_tokens(machine *m, int n);     /* fewer where the context ends */

@@ -9,7 +9,7 @@
 #include "replay_machine.h"
 
 enum {
-    MAX_MARKS = 6 + 2 * N_PHASES + 2 * MAX_BANDS
+    MAX_MARKS = 8 + 2 * N_PHASES + 2 * MAX_BANDS
 };
 
 /* A prompt from m->len on, cut where the context ends. */
@@ -72,6 +72,8 @@ static int find_marks(const machine *m, int64_t *mark)
     mark[n++] = m->p->band[m->p->n_bands - 1].tile;
     mark[n++] = split_floor(ctx - 1);
     mark[n++] = ctx;
+    mark[n++] = m->s->window.size;   /* rows begin to leave the window, and what is kept of it */
+    mark[n++] = m->p->near_rows;
     for (int b = 0; b + 1 < m->p->n_bands; b++) {
         mark[n++] = m->p->band[b].upto;
         mark[n++] = m->p->band[b].upto + KEY_SPLIT;

@@ -161,6 +161,31 @@ static void append_frame(machine *m, int l)
     y->frame_hi = pos + 1;
 }
 
+/* Rows from 'lo' to the pass's last take the place of older ones in 'near'. */
+static int append_near(machine *m, int l, int64_t lo)
+{
+    layer_rows *y = &m->layer[l];
+    int64_t end = m->now.pos + m->now.n;
+    if (lo > y->near_hi && lo > end - m->p->near_rows)
+        return hazard(m, "'near' ends with row %lld of layer %d", (ll)y->near_hi, l);
+    y->near_lo = most(y->near_lo, end - m->p->near_rows);
+    y->near_hi = end;
+    return 0;
+}
+
+int replay_keep_near(machine *m, const hi_step *st)
+{
+    int l = st->arg[0];
+    if (!rolls(m, l) || m->phase != PREFILL)
+        return hazard(m, "the rows of layer %d are in no window, or there already", l);
+    if (outside_last_row(m) != 0)
+        return -1;
+    if (m->done_layer != l || m->window_layer != l)
+        return hazard(m, "attention may still read older rows of layer %d, or its own are not there",
+                      l);
+    return append_near(m, l, most(m->now.pos, m->now.pos + m->now.n - m->p->near_rows));
+}
+
 static int norm(machine *m, int l, bool one)
 {
     bool should = is_cut(m) && l == m->s->layers - 1;
@@ -173,9 +198,11 @@ static int norm(machine *m, int l, bool one)
         return -1;
     if (m->qkv_layer == l || m->done_layer >= l)
         return hazard(m, "the rows of layer %d were appended already", l);
-    if (m->p->offload && append_rows(m, l) != 0)
+    if ((m->p->offload || rolls(m, l)) && append_rows(m, l) != 0)
         return -1;
-    if (m->layer[l].kept == m->now.pos)
+    if (m->phase == DECODE && rolls(m, l) && append_near(m, l, m->now.pos) != 0)
+        return -1;
+    if (m->layer[l].kept == m->now.pos && !rolls(m, l))
         m->layer[l].kept = m->now.pos + m->now.n;
     if (m->phase == DECODE)
         append_frame(m, l);
@@ -214,6 +241,8 @@ int replay_store(machine *m, const hi_step *st)
         return -1;
     if (m->qkv_layer != l || !newest_in_place(m, l))
         return hazard(m, "the rows of layer %d are not on the device", l);
+    if (rolls(m, l))
+        return hazard(m, "layer %d has no place in the store", l);
     if (m->layer[l].stored != m->now.pos)
         return hazard(m, "the store has rows [0, %lld) already", (ll)m->layer[l].stored);
     m->layer[l].stored = m->now.pos + m->now.n;

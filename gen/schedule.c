@@ -36,17 +36,21 @@ static void add_group(maker *m, int g)
 {
     const hi_group *gr = &m->b->group_of[g];
     int resident = (int)m->p->resident[m->phase][gr->layer];
+    bool rolls = layer_rolls(m->s, gr->layer, m->p->ctx);
 
     add(&m->l, STEP_open_heads, gr->layer, gr->head, gr->n, 0);
-    add(&m->l, STEP_attend_resident, gr->layer, gr->head, gr->n, resident);
-    if (m->p->offload && resident < tiled_rows(m->p)) {
+    if (rolls)
+        add(&m->l, STEP_attend_near, gr->layer, gr->head, gr->n, 0);
+    else
+        add(&m->l, STEP_attend_resident, gr->layer, gr->head, gr->n, resident);
+    if (!rolls && m->p->offload && resident < tiled_rows(m->p)) {
         add(&m->l, STEP_each_tile, resident, (int)m->b->tile, 0, 0);
         add(&m->l, STEP_await, 0, 0, 0, 0);
         add(&m->l, STEP_attend, gr->layer, gr->head, gr->n, 0);
         add(&m->l, STEP_refill, 0, g, 0, 0);
         add(&m->l, STEP_end_tiles, 0, 0, 0, 0);
     }
-    if (m->p->offload)
+    if (rolls || m->p->offload)
         add(&m->l, STEP_attend_newest, gr->layer, gr->head, gr->n, 0);
     add(&m->l, STEP_close_heads, gr->layer, gr->head, gr->n, 0);
 }
@@ -66,7 +70,7 @@ static void add_part(maker *m, hi_part part, int layer)
         if (m->p->offload)
             add(&m->l, STEP_await_store, 0, 0, 0, 0);
         add(&m->l, cut(m, layer) ? STEP_norm_kv : STEP_norm_qkv, layer, 0, 0, 0);
-        if (m->p->offload)
+        if (m->p->offload && !layer_rolls(m->s, layer, m->p->ctx))
             add(&m->l, STEP_store, layer, 0, 0, 0);
         if (cut(m, layer))
             add(&m->l, STEP_last_row, 0, 0, 0, 0);
@@ -90,6 +94,8 @@ static void add_layer(maker *m, int layer)
         add(&m->l, STEP_await_weights, layer, 0, 0, 0);
     for (int i = 0; i < m->s->n_parts; i++)
         add_part(m, m->s->part[i], layer);
+    if (m->phase == PREFILL && layer_rolls(m->s, layer, m->p->ctx))
+        add(&m->l, STEP_keep_near, layer, 0, 0, 0);
     if (m->p->streamed[layer])
         add(&m->l, hold ? STEP_retire_weights : STEP_refill_weights, layer, 0, 0, 0);
 }

@@ -61,6 +61,18 @@ static void add_once(walk *w, const hi_spec *s, bool embed_on_host)
     add(w, T_FINAL_NORM, -1, W_VECTOR, s->hidden, 1);
 }
 
+static bool has(const hi_spec *s, hi_tensor_role role)
+{
+    return s->tensor[role][0] != '\0';
+}
+
+/* A norm of so many elements, where the family has it. */
+static void add_norm(walk *w, const hi_spec *s, int l, hi_tensor_role role, int64_t n)
+{
+    if (has(s, role))
+        add(w, role, l, W_VECTOR, n, 1);
+}
+
 static void add_layer(walk *w, const hi_spec *s, int l)
 {
     int64_t q = (int64_t)s->heads * s->head_dim;
@@ -72,9 +84,12 @@ static void add_layer(walk *w, const hi_spec *s, int l)
     add(w, T_Q, l, W_PACKED, qkv, s->hidden);
     if (s->qkv_bias)
         add(w, T_Q_BIAS, l, W_VECTOR, qkv, 1);
+    add_norm(w, s, l, T_Q_NORM, s->head_dim);
+    add_norm(w, s, l, T_K_NORM, s->head_dim);
     add(w, T_O, l, W_PACKED, s->hidden, q);
     if (s->o_bias)
         add(w, T_O_BIAS, l, W_VECTOR, s->hidden, 1);
+    add_norm(w, s, l, T_ATTN_POST_NORM, s->hidden);
     add(w, T_MLP_NORM, l, W_VECTOR, s->hidden, 1);
     add(w, T_GATE, l, W_PACKED, gate_up, s->hidden);
     if (s->mlp_bias)
@@ -82,6 +97,7 @@ static void add_layer(walk *w, const hi_spec *s, int l)
     add(w, T_DOWN, l, W_PACKED, s->hidden, s->ffn);
     if (s->mlp_bias)
         add(w, T_DOWN_BIAS, l, W_VECTOR, s->hidden, 1);
+    add_norm(w, s, l, T_MLP_POST_NORM, s->hidden);
 }
 
 int64_t weight_layout(const hi_spec *s, int elt, bool embed_on_host, weight_slot *out)
@@ -132,6 +148,27 @@ int64_t kv_token_bytes(const hi_spec *s, int elt)
     return (int64_t)s->layers * s->kv_heads * kv_row_bytes(s, elt);
 }
 
+int64_t store_token_bytes(const hi_spec *s, int64_t ctx, int elt)
+{
+    return (int64_t)(s->layers - rolling_layers(s, ctx)) * s->kv_heads * kv_row_bytes(s, elt);
+}
+
+bool layer_rolls(const hi_spec *s, int layer, int64_t ctx)
+{
+    const hi_window *w = &s->window;
+
+    return w->size > 0 && w->size < ctx && layer >= w->first && (layer - w->first) % w->every == 0;
+}
+
+int rolling_layers(const hi_spec *s, int64_t ctx)
+{
+    int n = 0;
+
+    for (int l = 0; l < s->layers; l++)
+        n += layer_rolls(s, l, ctx);
+    return n;
+}
+
 static int64_t layer_params(const hi_spec *s)
 {
     int64_t d = s->hidden, ff = s->ffn;
@@ -145,6 +182,9 @@ static int64_t layer_params(const hi_spec *s)
         n += d;
     if (s->mlp_bias)
         n += 2 * ff + d;
+    if (has(s, T_Q_NORM))
+        n += 2 * (int64_t)s->head_dim;
+    n += d * (has(s, T_ATTN_POST_NORM) + has(s, T_MLP_POST_NORM));
     return n;
 }
 

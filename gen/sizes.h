@@ -40,8 +40,9 @@ typedef struct weight_slot {
 } weight_slot;
 
 /*
-** The tensors: embed, [lm_head], final_norm, then per layer attn_norm, qkv, [its bias], o,
-** [its bias], mlp_norm, gate_up, [its bias], down, [its bias].
+** The tensors: embed, [lm_head], final_norm, then per layer attn_norm, qkv, [its bias],
+** [q_norm, k_norm], o, [its bias], [attn_post_norm], mlp_norm, gate_up, [its bias], down, [its
+** bias], [mlp_post_norm].
 **
 ** elt            bytes per element, 2 or 4
 ** embed_on_host  the embedding is a part of its own; never where it is tied

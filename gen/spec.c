@@ -12,20 +12,13 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "spec_fields.h"
+#include "spec_rope.h"
 
 /* ---- the fields ---- */
 
-/* Which ropes have a field: bits of field.ropes. */
-enum {
-    LINEAR = 1 << ROPE_LINEAR,
-    LLAMA3 = 1 << ROPE_LLAMA3
-};
-
 static const char *const ACTS[] = { "silu", "gelu_tanh", NULL };            /* ORDER hi_act */
-static const char *const ROPES[] = { "default", "linear", "llama3", NULL }; /* ORDER hi_rope_kind */
 static const char *const PARTS[] = { "norm_qkv", "attend", "out_mlp", NULL }; /* ORDER hi_part */
-static const char *const OTHER_ROPES[] = { "yarn", "longrope", "dynamic", "su", "mrope", NULL };
+static const char *const EMBED_SCALES[] = { "none", "sqrt_hidden", NULL };
 
 _Static_assert(sizeof PARTS / sizeof *PARTS == N_PARTS + 1, "a name for each part");
 
@@ -43,6 +36,8 @@ static const int64_t MAX_STORE_BYTES = (int64_t)1 << 60;
 #define WORD(name, hf, at, words) name, hf, CHOICE, false, AT(at), 0, 0, 0, words, 0
 #define ROPE(name, hf, lo, ropes) \
     "rope." #name, hf, NUMBER, false, AT(rope.name), lo, INFINITY, 0, NULL, ropes
+#define ROPE_LIST(name, hf) "rope." #name, hf, NUMBERS, false, 0, 0, 0, 0, NULL, HAS_LONGROPE
+#define OPTION(name, hf, at) name, hf, NUMBER, true, AT(at), 0, INFINITY, 0, NULL, 0
 
 static const field SPEC[] = {
     { "family", "model_type", NAME, false, AT(family), 0, 0, 0, NULL, 0 },
@@ -56,14 +51,31 @@ static const field SPEC[] = {
     { "ctx", "max_position_embeddings", WHOLE64, false, AT(ctx), 1, MAX_CTX, 1, NULL, 0 },
     { "norm_eps", "rms_norm_eps", NUMBER, false, AT(norm_eps), 0, 0.1, 0, NULL, 0 },
     { "rope", "rope_scaling", TABLE, false, 0, 0, 0, 0, NULL, 0 },
-    { WORD("rope.kind", "rope.rope_type", rope.kind, ROPES) },
+    { WORD("rope.kind", "rope.rope_type", rope.kind, ROPE_WORDS) },
     { ROPE(theta, "rope_theta", 1, 0) },
-    { ROPE(factor, "rope.factor", 0, LINEAR | LLAMA3) },
-    { ROPE(low_freq, "rope.low_freq_factor", 0, LLAMA3) },
-    { ROPE(high_freq, "rope.high_freq_factor", 0, LLAMA3) },
+    { ROPE(factor, "rope.factor", 0, HAS_LINEAR | HAS_LLAMA3 | HAS_YARN | HAS_DYNAMIC) },
+    { ROPE(low_freq, "rope.low_freq_factor", 0, HAS_LLAMA3) },
+    { ROPE(high_freq, "rope.high_freq_factor", 0, HAS_LLAMA3) },
+    { ROPE(beta_fast, "rope.beta_fast", 0, HAS_YARN) },
+    { ROPE(beta_slow, "rope.beta_slow", 0, HAS_YARN) },
+    { ROPE(attn_factor, "rope.attention_factor", 0, HAS_YARN | HAS_LONGROPE) },
+    { ROPE_LIST(long, "rope.long_factor") },
+    { ROPE_LIST(short, "rope.short_factor") },
     { "rope.orig_ctx", "rope.original_max_position_embeddings", WHOLE_F, false, AT(rope.orig_ctx),
-      1, MAX_CTX, 1, NULL, LLAMA3 },
+      1, MAX_CTX, 1, NULL, HAS_LLAMA3 | HAS_YARN | HAS_LONGROPE | HAS_DYNAMIC },
     { WORD("act", "hidden_act", act, ACTS) },
+    { "window", "sliding_window", TABLE, true, 0, 0, 0, 0, NULL, 0 },
+    { "window.size", "window.sliding_window", WHOLE64, true, AT(window.size), 1, MAX_CTX, 1, NULL, 0 },
+    { "window.first", "window.max_window_layers", WHOLE, true, AT(window.first), 0, MAX_LAYERS - 1, 1,
+      NULL, 0 },
+    { "window.every", "window.sliding_window_pattern", WHOLE, true, AT(window.every), 1, MAX_LAYERS, 1,
+      NULL, 0 },
+    { "softcap", "softcapping", TABLE, true, 0, 0, 0, 0, NULL, 0 },
+    { OPTION("softcap.attn", "attn_logit_softcapping", attn_softcap) },
+    { OPTION("softcap.final", "final_logit_softcapping", final_softcap) },
+    { OPTION("query_pre_attn_scalar", "attention_multiplier", query_scalar) },
+    { "dual_chunk", "dual_chunk_attention_config", WHOLE64, true, AT(dual_chunk), 1, MAX_CTX, 1, NULL,
+      0 },
     { BOOL(qkv_bias, "attention_bias") },
     { BOOL(o_bias, "") },
     { BOOL(mlp_bias, "mlp_bias") },
@@ -77,13 +89,15 @@ static const field SPEC[] = {
 #define N_FIELDS(table) ((int)(sizeof(table) / sizeof *(table)))
 
 enum {
-    FAMILY_TENSORS = 4 /* index of the first tensor below */
+    FAMILY_TENSORS = 6 /* index of the first tensor below */
 };
 
 /* A tensor may be missing where no spec of the family needs it: see load_tensors. */
 static const field FAMILY[] = {
     { "family", "", NAME, false, AT(family), 0, 0, 0, NULL, 0 },
     { "block", "", LIST, false, 0, 0, 0, 0, NULL, 0 },
+    { "norm_offset", "", WHOLE, true, AT(norm_offset), 0, 1, 1, NULL, 0 },
+    { "embed_scale", "", CHOICE, true, AT(embed_scale), 0, 0, 0, EMBED_SCALES, 0 },
     { "tensors", "", TABLE, false, 0, 0, 0, 0, NULL, 0 },
     { "tensors.layer", "", TABLE, false, 0, 0, 0, 0, NULL, 0 },
     /* ORDER TENSOR */
@@ -99,6 +113,12 @@ static const field FAMILY[] = {
     { LAYER("gate", T_GATE) },
     { LAYER("up", T_UP) },
     { LAYER("down", T_DOWN) },
+    { LAYER("qkv", T_QKV) },
+    { LAYER("gate_up", T_GATE_UP) },
+    { LAYER("q_norm", T_Q_NORM) },
+    { LAYER("k_norm", T_K_NORM) },
+    { LAYER("attn_post_norm", T_ATTN_POST_NORM) },
+    { LAYER("mlp_post_norm", T_MLP_POST_NORM) },
     { LAYER("q_bias", T_Q_BIAS) },
     { LAYER("k_bias", T_K_BIAS) },
     { LAYER("v_bias", T_V_BIAS) },
@@ -111,50 +131,6 @@ static const field FAMILY[] = {
 _Static_assert(N_FIELDS(FAMILY) == FAMILY_TENSORS + N_TENSORS, "a field for each tensor");
 
 /* ---- fields that depend on each other: the spec ---- */
-
-static int check_rope_kind(const source *c)
-{
-    const flat_entry *x = field_value(c, "rope.kind");
-
-    if (x == NULL || field_word(OTHER_ROPES, x) < 0)
-        return 0;
-    return field_refuse(
-        c, "rope.kind",
-        "is not supported; \"default\", \"linear\" and \"llama3\" are: use a checkpoint "
-        "with one of them");
-}
-
-static int check_rope_fields(const source *c, const hi_spec *s)
-{
-    char text[160];
-
-    for (int i = 0; i < c->n_fields; i++) {
-        const field *f = &c->fields[i];
-        bool used = (f->ropes & 1u << s->rope.kind) != 0;
-        bool given = field_value(c, f->name) != NULL;
-        if (f->ropes == 0 || used == given)
-            continue;
-        snprintf(text, sizeof text,
-                 used ? "rope.kind = \"%s\" needs it"
-                      : "rope.kind = \"%s\" does not use it; remove it",
-                 ROPES[s->rope.kind]);
-        return field_refuse(c, f->name, text);
-    }
-    return 0;
-}
-
-static int check_rope(const source *c, const hi_spec *s)
-{
-    char high[80], text[160];
-
-    if (check_rope_fields(c, s) != 0)
-        return -1;
-    if (s->rope.kind != ROPE_LLAMA3 || s->rope.low_freq < s->rope.high_freq)
-        return 0;
-    field_text(high, sizeof high, field_value(c, "rope.high_freq"));
-    snprintf(text, sizeof text, "must be below rope.high_freq (%s)", high);
-    return field_refuse(c, "rope.low_freq", text);
-}
 
 static int check_kv_heads(const source *c, const hi_spec *s)
 {
@@ -183,6 +159,23 @@ static int check_store(const source *c, const hi_spec *s)
     snprintf(text, sizeof text, "its keys and values take 2^60 bytes or more; at most %lld",
              (long long)(MAX_STORE_BYTES / token));
     return field_refuse(c, "ctx", text);
+}
+
+/* A window has all three numbers, and a layer. */
+static int check_window(const source *c, const hi_spec *s)
+{
+    static const char *const PARTS_OF[] = { "window.size", "window.first", "window.every", NULL };
+    char text[80];
+
+    if (field_value(c, "window") == NULL)
+        return 0;
+    for (int i = 0; PARTS_OF[i] != NULL; i++)
+        if (field_value(c, PARTS_OF[i]) == NULL)
+            return field_refuse(c, PARTS_OF[i], "a window has size, first and every");
+    if (s->window.first < s->layers)
+        return 0;
+    snprintf(text, sizeof text, "must be below layers (%d)", s->layers);
+    return field_refuse(c, "window.first", text);
 }
 
 static int check_token(const source *c, const char *name, const hi_spec *s)
@@ -256,14 +249,17 @@ static int check_no_head(const source *c)
 
 static int load_spec(const source *c, hi_spec *s)
 {
-    if (check_no_head(c) != 0 || field_check_known(c) != 0 || check_rope_kind(c) != 0)
+    if (check_no_head(c) != 0 || field_check_known(c) != 0 || spec_rope_kind(c) != 0)
         return -1;
     for (int i = 0; i < c->n_fields; i++) {
         if (field_load(c, &c->fields[i], s) != 0)
             return -1;
     }
-    if (check_kv_heads(c, s) != 0 || check_rope(c, s) != 0 || check_store(c, s) != 0)
+    if (check_kv_heads(c, s) != 0 || spec_rope_load(c, s) != 0 || check_window(c, s) != 0 ||
+        check_store(c, s) != 0)
         return -1;
+    if (s->query_scalar == 0)
+        s->query_scalar = s->head_dim;
     return load_bos(c, s) != 0 ? -1 : load_eos(c, s);
 }
 
@@ -296,11 +292,33 @@ static bool is_per_layer(hi_tensor_role role)
     return role >= T_ATTN_NORM;
 }
 
-static bool is_needed(const hi_spec *s, hi_tensor_role role)
+/* Does the family name the tensor at all? */
+static bool is_named(const source *c, hi_tensor_role role)
+{
+    return field_value(c, c->fields[FAMILY_TENSORS + role].name) != NULL;
+}
+
+/* Must the family name the tensor for this spec? What is optional is needed where it is named. */
+static bool is_needed(const source *c, const hi_spec *s, hi_tensor_role role)
 {
     switch (role) {
     case T_LM_HEAD:
         return !s->tied;
+    case T_Q:
+    case T_K:
+    case T_V:
+        return !is_named(c, T_QKV);
+    case T_GATE:
+    case T_UP:
+        return !is_named(c, T_GATE_UP);
+    case T_QKV:
+    case T_GATE_UP:
+    case T_ATTN_POST_NORM:
+    case T_MLP_POST_NORM:
+        return is_named(c, role);
+    case T_Q_NORM:
+    case T_K_NORM:
+        return is_named(c, T_Q_NORM) || is_named(c, T_K_NORM);
     case T_Q_BIAS:
     case T_K_BIAS:
     case T_V_BIAS:
@@ -314,6 +332,27 @@ static bool is_needed(const hi_spec *s, hi_tensor_role role)
     default:
         return true;
     }
+}
+
+/* A packed matrix and its parts, or the biases of its parts, are not named together. */
+static int check_packed(const source *c)
+{
+    static const struct {
+        hi_tensor_role packed, apart[4];
+        int n;
+    } PACKED[] = { { T_QKV, { T_Q, T_K, T_V, T_Q_BIAS }, 4 },
+                   { T_GATE_UP, { T_GATE, T_UP, T_GATE_BIAS }, 3 } };
+    char text[160];
+
+    for (size_t i = 0; i < sizeof PACKED / sizeof *PACKED; i++)
+        for (int j = 0; j < PACKED[i].n && is_named(c, PACKED[i].packed); j++) {
+            if (!is_named(c, PACKED[i].apart[j]))
+                continue;
+            snprintf(text, sizeof text, "cannot stand beside %s; remove one of them",
+                     c->fields[FAMILY_TENSORS + PACKED[i].packed].name);
+            return field_refuse(c, c->fields[FAMILY_TENSORS + PACKED[i].apart[j]].name, text);
+        }
+    return 0;
 }
 
 /* Does the name hold "%d" exactly 'want' times and no other '%'? */
@@ -367,10 +406,12 @@ static int check_distinct(const source *c, const hi_spec *s, int role)
 /* Names that this spec does not use are checked too, and left "". */
 static int load_tensors(const source *c, hi_spec *s)
 {
+    if (check_packed(c) != 0)
+        return -1;
     for (int i = 0; i < N_TENSORS; i++) {
         const field *f = &c->fields[FAMILY_TENSORS + i];
         const flat_entry *x = field_value(c, f->name);
-        bool needed = is_needed(s, (hi_tensor_role)i);
+        bool needed = is_needed(c, s, (hi_tensor_role)i);
         if (x == NULL && needed)
             return field_refuse(c, f->name, "the spec needs this tensor; give its name in quotes");
         if (x == NULL)

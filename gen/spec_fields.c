@@ -142,6 +142,9 @@ static void rule_text(char *out, size_t n, const field *f)
     case LIST:
         snprintf(out, n, "must be { \"norm_qkv\", \"attend\", \"out_mlp\" }");
         break;
+    case NUMBERS:
+        snprintf(out, n, "must be a list of numbers");
+        break;
     case IDS:
         snprintf(out, n, "must be a token id or a list of at most %d of them", MAX_EOS);
         break;
@@ -207,8 +210,8 @@ static bool is_item_of(const char *path, const field *f)
 {
     size_t n = strlen(f->name);
 
-    return (f->type == LIST || f->type == IDS) && strncmp(path, f->name, n) == 0 &&
-           path[n] == '[' && strchr(path, '.') == NULL;
+    return (f->type == LIST || f->type == NUMBERS || f->type == IDS) &&
+           strncmp(path, f->name, n) == 0 && path[n] == '[' && strchr(path + n, '.') == NULL;
 }
 
 static bool is_known(const source *c, const char *path)
@@ -314,6 +317,7 @@ bool field_fits(const field *f, const flat_entry *x)
         return x->type == FLAT_TEXT && x->s[0] != '\0';
     case TABLE:
     case LIST:
+    case NUMBERS:
         return x->type == FLAT_TABLE;
     case IDS:
         return x->type == FLAT_TABLE || x->type == FLAT_INT;
@@ -359,6 +363,7 @@ static void store(const field *f, const flat_entry *x, void *into)
     case TEXT:
     case TABLE:
     case LIST:
+    case NUMBERS:
     case IDS:
         break;
     }

@@ -24,6 +24,7 @@ typedef enum {
     TEXT,   /* any text but an empty one; not stored */
     TABLE,
     LIST, /* checked by its own function, as are its items "name[i]" */
+    NUMBERS, /* likewise: numbers */
     IDS   /* the same, or one number */
 } field_type;
 

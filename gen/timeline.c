@@ -276,9 +276,16 @@ static void attend_group(machine_now *q, int layer, int head)
                .rows = resident < most ? resident : most,
                .slot = -1 };
 
+    if (layer_rolls(q->s, layer, q->p->ctx)) {
+        int64_t first = seen > q->s->window.size ? seen - q->s->window.size : 0;
+        x.step = "attend_near";
+        x.row = first / KEY_SPLIT * KEY_SPLIT;
+        x.rows = q->complete - x.row;
+        most = q->complete;
+    }
     if (x.rows > 0)
         attend(q, x, STEPS_RESIDENT);
-    if (!q->p->offload)
+    if (most == seen)
         return;
     attend_tiles(q, layer, head);
     x.kind = SPAN_NEWEST;

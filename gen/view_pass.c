@@ -56,17 +56,32 @@ static void heads_text(const hi_group *g, char *out, size_t n)
         snprintf(out, n, "heads %d-%d", g->head, g->head + g->n - 1);
 }
 
+/* The group after the present one whose tiles the ring fetches. */
+static const hi_group *next_streamed(const walk *w)
+{
+    const hi_band *b = w->b;
+    int g = w->group;
+
+    do {
+        g = (g + 1) % b->n_groups;
+    } while (g != w->group && layer_rolls(w->s, b->group_of[g].layer, w->p->ctx));
+    return &b->group_of[g];
+}
+
 /* The paragraph's comment: what stays, what streams, what the ring fetches after it. */
 static void add_group_comment(walk *w)
 {
     const hi_band *b = w->b;
-    const hi_group *gr = &b->group_of[w->group], *next = &b->group_of[(w->group + 1) % b->n_groups];
+    const hi_group *gr = &b->group_of[w->group], *next = next_streamed(w);
     int64_t resident = w->p->resident[w->phase][gr->layer];
     char heads[64], after[64];
 
     heads_text(gr, heads, sizeof heads);
     heads_text(next, after, sizeof after);
-    if (resident >= w->p->ctx)
+    if (layer_rolls(w->s, gr->layer, w->p->ctx))
+        add_line(w->L, "%*s/* %s: the window's %" PRId64 " rows */", 4 * w->depth, "", heads,
+                 w->s->window.size);
+    else if (resident >= w->p->ctx)
         add_line(w->L, "%*s/* %s: all rows resident */", 4 * w->depth, "", heads);
     else
         add_line(w->L,
@@ -102,6 +117,8 @@ static bool ends_layer(const walk *w, int layer)
 
     if (w->p->streamed[layer])
         return st->kind == STEP_refill_weights || st->kind == STEP_retire_weights;
+    if (w->phase == PREFILL && layer_rolls(w->s, layer, w->p->ctx))
+        return st->kind == STEP_keep_near;
     if (w->phase == PREFILL && !w->p->req.logits_all && layer == w->s->layers - 1)
         return st->kind == STEP_end_last_row;
     return st->kind == STEP_out_mlp;
@@ -116,7 +133,11 @@ static void add_cost(walk *w, int layer)
     mib_text(w->p->resident[w->phase][layer] * row, resident, sizeof resident);
     lua_newtable(w->L);
     add_line(w->L, "Layer %d: %d KV heads in groups of %d.", layer, w->s->kv_heads, w->b->group);
-    if (w->p->offload)
+    if (layer_rolls(w->s, layer, w->p->ctx)) {
+        mib_text(w->p->near_rows * row, resident, sizeof resident);
+        add_line(w->L, "It sees %" PRId64 " tokens: %s on the device, none on the host.",
+                 w->s->window.size, resident);
+    } else if (w->p->offload)
         add_line(w->L, "At %" PRId64 " tokens: %s copied from the host, %s resident.", w->b->upto,
                  size, resident);
     else

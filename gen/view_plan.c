@@ -172,7 +172,7 @@ static void set_numbers(lua_State *L, const hi_spec *s, const hi_plan *p)
         { "elt", p->elt },
         { "f32", p->req.numerics == NUM_F32 },
         { "ctx", p->ctx },
-        { "split", KEY_SPLIT },
+        { "split", KEY_SPLIT },      { "near_rows", p->near_rows },
         { "slots", p->slots },
         { "piece", p->piece },
         { "rows_prefill", p->rows[PREFILL] },

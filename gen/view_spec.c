@@ -2,6 +2,7 @@
 ** view_spec.c - the model's half of the templates' view: shape, rotation, tensors.
 */
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include "print.h"
@@ -20,19 +21,31 @@ static void float_text(double value, char *out, size_t n)
         strncat(out, ".0", n - strlen(out) - 1);
 }
 
+/* The nearest bf16; ties to even. */
+static double bf16_of(double value)
+{
+    float f = (float)value;
+    uint32_t bits;
+
+    memcpy(&bits, &f, sizeof bits);
+    bits = (bits + 0x7fff + (bits >> 16 & 1)) & 0xffff0000;
+    memcpy(&f, &bits, sizeof f);
+    return f;
+}
+
 static const char *file_name(const char *path)
 {
     const char *slash = strrchr(path, '/');
     return slash == NULL ? path : slash + 1;
 }
 
-static void set_rope_lines(lua_State *L, const hi_spec *s)
+static void set_rope_lines(lua_State *L, const hi_spec *s, const hi_plan *p)
 {
     char line[LINE_LEN] = "", number[64];
 
     lua_newtable(L);
     for (int i = 0; i < s->head_dim / 2; i++) {
-        float_text(rope_freq(s, i), number, sizeof number);
+        float_text(rope_freq(s, p->ctx, i), number, sizeof number);
         snprintf(line + strlen(line), sizeof line - strlen(line), "%s%sf,", *line ? " " : "",
                  number);
         if (i % PER_LINE == PER_LINE - 1 || i == s->head_dim / 2 - 1) {
@@ -86,6 +99,10 @@ static void add_fused(lua_State *L, const hi_spec *s, const weight_slot *w,
 {
     int64_t q = (int64_t)s->heads * s->head_dim, kv = (int64_t)s->kv_heads * s->head_dim, row0 = 0;
 
+    if (s->tensor[role[0]][0] == '\0') { /* the checkpoint has them packed as they are here */
+        add_tensor(L, s, w, n == 2 ? T_GATE_UP : T_QKV, w->rows, 0);
+        return;
+    }
     for (int i = 0; i < n; i++) {
         int64_t rows = n == 2 ? s->ffn : i == 0 ? q : kv;
         add_tensor(L, s, w, role[i], rows, row0);
@@ -117,8 +134,8 @@ static void add_slot(lua_State *L, const hi_spec *s, const weight_slot *w)
 static void set_parts(lua_State *L, const weight_slot *w, int64_t n)
 {
     static const hi_tensor_role COLUMN[] = {
-        T_ATTN_NORM, T_Q,    T_Q_BIAS,    T_O,    T_O_BIAS,
-        T_MLP_NORM,  T_GATE, T_GATE_BIAS, T_DOWN, T_DOWN_BIAS
+        T_ATTN_NORM,      T_Q,        T_Q_BIAS, T_Q_NORM,    T_K_NORM, T_O,         T_O_BIAS,
+        T_ATTN_POST_NORM, T_MLP_NORM, T_GATE,   T_GATE_BIAS, T_DOWN,   T_DOWN_BIAS, T_MLP_POST_NORM
     };
     enum {
         COLUMNS = sizeof COLUMN / sizeof *COLUMN
@@ -145,8 +162,9 @@ static void set_layers(lua_State *L, const hi_spec *s, const hi_plan *p)
     lua_newtable(L);
     for (int l = 0; l < s->layers; l++) {
         int64_t *at = p->streamed[l] ? &host : &device;
-        add_line(L, "{ %" PRId64 ", %s, { %" PRId64 ", %" PRId64 " }, PARTS },", *at,
-                 p->streamed[l] ? "true" : "false", p->resident[PREFILL][l],
+        add_line(L, "{ %" PRId64 ", %s, %" PRId64 ", { %" PRId64 ", %" PRId64 " }, PARTS },", *at,
+                 p->streamed[l] ? "true" : "false",
+                 layer_rolls(s, l, p->ctx) ? s->window.size : 0, p->resident[PREFILL][l],
                  p->resident[DECODE][l]);
         *at += bytes;
     }
@@ -184,6 +202,29 @@ static void set_tensors(lua_State *L, const hi_spec *s, const hi_plan *p)
     lua_remove(L, -2);
 }
 
+/* What of the shape not every model has: the lines of its header. */
+static void set_shape(lua_State *L, const hi_spec *s, const hi_plan *p)
+{
+    double scale = sqrt(s->hidden);
+
+    lua_newtable(L);
+    if (s->query_scalar != s->head_dim)
+        add_line(L, "#define QUERY_SCALAR %.17g", s->query_scalar);
+    if (s->attn_softcap > 0)
+        add_line(L, "#define ATTN_SOFTCAP %.17g", s->attn_softcap);
+    if (s->final_softcap > 0)
+        add_line(L, "#define FINAL_SOFTCAP %.17g", s->final_softcap);
+    if (s->window.size > 0)
+        add_line(L, "#define ATTN_WINDOW %" PRId64, s->window.size);
+    if (s->tensor[T_Q_NORM][0] != '\0')
+        add_line(L, "#define QK_NORM 1");
+    if (s->norm_offset)
+        add_line(L, "#define NORM_OFFSET 1");
+    if (s->embed_scale)
+        add_line(L, "#define EMBED_SCALE %.9gf", p->elt == 2 ? bf16_of(scale) : (double)(float)scale);
+    lua_setfield(L, -2, "shape_lines");
+}
+
 void push_spec(lua_State *L, const hi_spec *s, const hi_plan *p)
 {
     const struct {
@@ -205,7 +246,10 @@ void push_spec(lua_State *L, const hi_spec *s, const hi_plan *p)
     set_text(L, "norm_eps", eps);
     set_text(L, "tied", s->tied ? "true" : "false");
     set_text(L, "gelu", s->act == ACT_GELU_TANH ? "true" : "false");
-    set_rope_lines(L, s);
+    set_rope_lines(L, s, p);
+    float_text(rope_scale(s), eps, sizeof eps);
+    set_text(L, "rope_scale", eps);
+    set_shape(L, s, p);
     set_eos(L, s);
     set_tensors(L, s, p);
 }

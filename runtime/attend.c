@@ -2,8 +2,8 @@
 ** attend.c - the steps of attention: one head group after the other, tile after tile.
 **
 ** Keys before the last split that was complete before the pass are in resident rows or come
-** through the ring; from there on they are in the window or the tails. Queries are those of the
-** pass's active rows.
+** through the ring, or are what a layer with a window keeps; from there on they are in the window
+** or the tails. Queries are those of the pass's active rows.
 */
 #include "state.h"
 
@@ -14,8 +14,8 @@ static int64_t query_cols(const hi_model *m, int head)
 }
 
 /* Attention of the active rows by KV heads [head, head + n) over rows [pos, end): 'at' is where
-   the layer's first head has them. */
-static void attend_rows(hi_run *r, int head, int n, kv_rows at, int64_t pos, int64_t end)
+   the first of these heads has them. */
+static void attend_rows(hi_run *r, int layer, int head, int n, kv_rows at, int64_t pos, int64_t end)
 {
     struct hi_state *s = r->in;
     const hi_model *m = s->m;
@@ -31,6 +31,7 @@ static void attend_rows(hi_run *r, int head, int n, kv_rows at, int64_t pos, int
         .key0 = pos,
         .n_keys = end - pos,
         .pos0 = s->pass.pos + s->pass.first,
+        .window = m->layer[layer].window,
         .carry = (float *)run_buffer(r, HI_B_CARRY),
         .parts = s->phase == HI_DECODE ? (float *)run_buffer(r, HI_B_PARTS) : NULL,
     };
@@ -44,20 +45,39 @@ void open_heads(hi_run *r, int layer, int head, int n)
         dev_open_heads(r->in->dev, (float *)run_buffer(r, HI_B_CARRY), n, active_rows(r));
 }
 
-/* In decode in pieces: there is room for the parts of one. */
+/* Attention over rows [pos, end), which lie where 'rows_at' says: in decode in pieces, as there is
+   room for the parts of one. */
+static void attend_run(hi_run *r, int layer, int head, int n, int64_t pos, int64_t end,
+                       kv_rows (*rows_at)(hi_run *r, int layer, int64_t pos))
+{
+    const struct hi_state *s = r->in;
+    int64_t piece = s->phase == HI_DECODE ? s->m->piece : INT64_MAX / 2;
+
+    while (pos < end && run_ok(r)) {
+        kv_rows at = rows_at(r, layer, pos);
+        int64_t next = min64(pos + piece, min64(at.end, end));
+        at.k += head * 2 * at.plane;
+        attend_rows(r, layer, head, n, at, pos, next);
+        pos = next;
+    }
+}
+
 void attend_resident(hi_run *r, int layer, int head, int n, int64_t rows)
 {
     const struct hi_state *s = r->in;
-    int64_t piece = s->phase == HI_DECODE ? s->m->piece : rows;
-    int64_t end = min64(rows, s->m->offload ? r->complete : s->pass.pos + s->pass.n);
+    int64_t seen = s->m->offload ? r->complete : s->pass.pos + s->pass.n;
 
-    for (int64_t pos = 0; pos < end && run_ok(r);) {
-        kv_rows at = resident_rows(r, layer, pos);
-        int64_t next = min64(pos + piece, min64(at.end, end));
-        at.k += head * 2 * at.plane;
-        attend_rows(r, head, n, at, pos, next);
-        pos = next;
-    }
+    attend_run(r, layer, head, n, 0, min64(rows, seen), resident_rows);
+}
+
+/* From the split on in which the first active row's window begins. */
+void attend_near(hi_run *r, int layer, int head, int n)
+{
+    const struct hi_state *s = r->in;
+    int64_t first = s->pass.pos + s->pass.first - s->m->layer[layer].window + 1;
+
+    attend_run(r, layer, head, n, first > 0 ? complete_before(s->m, first) : 0, r->complete,
+               near_rows);
 }
 
 void await(hi_run *r, int64_t slot)
@@ -71,9 +91,8 @@ void attend(hi_run *r, int layer, int head, int n, int64_t at, int64_t slot)
     const struct hi_state *s = r->in;
     int64_t tile = s->m->band[r->band].tile;
 
-    (void)layer;
     if (run_ok(r))
-        attend_rows(r, head, n, (kv_rows){ ring_slot(r, slot), tile * row_bytes(s->m), at + tile },
+        attend_rows(r, layer, head, n, (kv_rows){ ring_slot(r, slot), tile * row_bytes(s->m), at + tile },
                     at, min64(at + tile, r->complete));
 }
 
@@ -83,7 +102,7 @@ void attend_newest(hi_run *r, int layer, int head, int n)
         return;
     kv_rows at = newest_rows(r, layer, r->complete);
     at.k += head * 2 * at.plane;
-    attend_rows(r, head, n, at, r->complete, at.end);
+    attend_rows(r, layer, head, n, at, r->complete, at.end);
 }
 
 void close_heads(hi_run *r, int layer, int head, int n)

@@ -181,8 +181,10 @@ int hi_prefill(hi_run *r, const int32_t *ids, int64_t n);
 /* Appends one token. */
 int hi_decode(hi_run *r, int32_t id);
 
-/* Keeps the first n_tok tokens of the sequence, drops the rest. */
+/* Keeps the first n_tok tokens of the sequence, drops the rest: 0, or at least hi_rewind_least,
+   which is 1 unless layers keep a window of their rows alone. */
 int hi_rewind(hi_run *r, int64_t n_tok);
+int64_t hi_rewind_least(const hi_run *r);
 
 int64_t hi_length(const hi_run *r);              /* tokens in the sequence */
 const float *hi_logits(hi_run *r);               /* (rows, vocab) of the last pass */

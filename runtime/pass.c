@@ -126,6 +126,7 @@ static int end_prompt(hi_run *r)
     if (!run_ok(r))
         return -1;
     s->length += s->prompt.n;
+    near_reaches(r, s->length);
     return 0;
 }
 

@@ -63,14 +63,22 @@ uint64_t run_copy(hi_run *r, dev_stream s, const dev_copy *c)
 static void find_rows(struct hi_state *s)
 {
     const hi_model *m = s->m;
-    int64_t kept = 0, frames = 0, row = 2 * m->kv_heads * row_bytes(m);
+    int64_t kept = 0, frames = 0, near = 0, tails = 0, stored = 0;
+    int64_t row = 2 * m->kv_heads * row_bytes(m);
 
     for (int layer = 0; layer < m->layers; layer++) {
         const int64_t *resident = m->layer[layer].resident;
+        bool rolls = m->layer[layer].window > 0;
         s->kept_at[layer] = kept;
         s->frames_at[layer] = frames;
-        kept += resident[HI_PREFILL] * row;
-        frames += (resident[HI_DECODE] - resident[HI_PREFILL]) * row;
+        s->near_at[layer] = near;
+        s->tails_at[layer] = tails;
+        s->store_at[layer] = stored;
+        kept += rolls ? 0 : resident[HI_PREFILL] * row;
+        frames += rolls ? 0 : (resident[HI_DECODE] - resident[HI_PREFILL]) * row;
+        near += rolls ? m->near_rows * row : 0;
+        tails += rolls || m->offload ? 2 * m->split * row : 0;
+        stored += !rolls;
     }
 }
 
@@ -83,7 +91,11 @@ static bool allocate(hi_run *r)
     s->stored = calloc(layers, sizeof *s->stored);
     s->kept_at = calloc(layers, sizeof *s->kept_at);
     s->frames_at = calloc(layers, sizeof *s->frames_at);
-    return s->filled && s->stored && s->kept_at && s->frames_at && weights_place(r) == 0;
+    s->near_at = calloc(layers, sizeof *s->near_at);
+    s->tails_at = calloc(layers, sizeof *s->tails_at);
+    s->store_at = calloc(layers, sizeof *s->store_at);
+    return s->filled && s->stored && s->kept_at && s->frames_at && s->near_at && s->tails_at &&
+           s->store_at && weights_place(r) == 0;
 }
 
 static int load(hi_run *r, const hi_options *o, int *code, char *err, size_t n)
@@ -155,9 +167,24 @@ void hi_close(hi_run *r)
     free(s->stored);
     free(s->kept_at);
     free(s->frames_at);
+    free(s->near_at);
+    free(s->tails_at);
+    free(s->store_at);
     weights_free(r);
     free(s);
     free(r);
+}
+
+/* What the row at 'n' sees must still be there. */
+int64_t hi_rewind_least(const hi_run *r)
+{
+    const struct hi_state *s = r->in;
+    int64_t least = 1;
+
+    for (int l = 0; l < s->m->layers && s->near_from > 0; l++)
+        if (s->m->layer[l].window > 0 && s->near_from + s->m->layer[l].window - 1 > least)
+            least = s->near_from + s->m->layer[l].window - 1;
+    return least;
 }
 
 int hi_rewind(hi_run *r, int64_t n_tok)
@@ -169,11 +196,17 @@ int hi_rewind(hi_run *r, int64_t n_tok)
     if (n_tok < 0 || n_tok > s->length)
         return run_fail(r, "rewind to %lld: the sequence has %lld tokens", (long long)n_tok,
                         (long long)s->length);
+    if (n_tok > 0 && n_tok < hi_rewind_least(r))
+        return run_fail(r,
+                        "rewind to %lld: layers keep a window of their rows alone, and can go back to "
+                        "%lld or to 0",
+                        (long long)n_tok, (long long)hi_rewind_least(r));
     s->length = n_tok;
-    if (s->m->offload) {
+    if (n_tok == 0)
+        s->near_from = 0;
+    if (s->m->offload)
         ring_reset(r);
-        restore_tails(r);
-    }
+    restore_tails(r);
     return 0;
 }
 

@@ -67,6 +67,9 @@ struct hi_state {
     uint64_t last_copy[DEV_STREAMS]; /* of any kind */
     int64_t *kept_at;                /* (layers) first kept row of the layer, bytes */
     int64_t *frames_at;              /* likewise in 'frames' */
+    int64_t *near_at, *tails_at;     /* likewise in 'near' and 'tails' */
+    int64_t *store_at;               /* (layers) the layer's place among those in the store */
+    int64_t near_from;               /* rows of windows from here to the length are in 'near' */
     hi_stats stats;
     atomic_bool cancelled;
     bool failed;
@@ -132,6 +135,7 @@ unsigned char *store_row(hi_run *r, int layer, int head, int64_t pos);
 
 kv_rows resident_rows(hi_run *r, int layer, int64_t pos);    /* in the present phase */
 kv_rows newest_rows(hi_run *r, int layer, int64_t pos);      /* window or tails */
+kv_rows near_rows(hi_run *r, int layer, int64_t pos);        /* of a layer with a window */
 
 /* Rotates the pass's queries from row q_row on and its keys; new rows of k and v go into window or
    tails, and where they stay on the device. */
@@ -139,6 +143,9 @@ void place_rows(hi_run *r, int layer, int q_row);
 
 /* The tails hold rows from the last complete split on: brings those of the length back. */
 void restore_tails(hi_run *r);
+
+/* Rows up to 'end' have been written, or may have been. */
+void near_reaches(hi_run *r, int64_t end);
 
 /* ---- hidden.c ---- */
 

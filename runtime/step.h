@@ -62,6 +62,9 @@ void open_heads(hi_run *r, int layer, int head, int n);
 /* Attention over the leading 'rows' rows, which are on the device. */
 void attend_resident(hi_run *r, int layer, int head, int n, int64_t rows);
 
+/* Attention over the rows of the layer's window that lie in complete splits. */
+void attend_near(hi_run *r, int layer, int head, int n);
+
 /* Compute waits until every copy into the slot that has been started is complete. */
 void await(hi_run *r, int64_t slot);
 
@@ -80,6 +83,9 @@ void close_heads(hi_run *r, int layer, int head, int n);
 
 /* Output projection, residual; then 'rows' rows at a time: normalise, feed-forward, residual. */
 void out_mlp(hi_run *r, int layer, int rows);
+
+/* The pass's newest rows take the place of older ones among those that the layer's window keeps. */
+void keep_near(hi_run *r, int layer);
 
 /* Releases the layer's weight slot and starts the copies that now have room. */
 void refill_weights(hi_run *r, int layer);

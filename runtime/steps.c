@@ -29,7 +29,7 @@ static unsigned char *normalise(hi_run *r, const void *w)
     struct hi_state *s = r->in;
     unsigned char *h = run_buffer(r, HI_B_H);
 
-    dev_rmsnorm(s->dev, h, hidden_states(r), w, s->pass.n);
+    dev_rmsnorm(s->dev, h, hidden_states(r), w, s->pass.n, DEV_STORE);
     return h;
 }
 
@@ -102,20 +102,35 @@ static void multiply(hi_run *r, dev_product p)
     dev_matmul(r->in->dev, &p);
 }
 
+/* A product added to x, which has its rows; or through h and a norm, where the block has one. */
+static void add_product(hi_run *r, dev_product p, const void *norm)
+{
+    void *x = p.y;
+
+    p.mode = DEV_ADD;
+    if (norm != NULL) {
+        p.y = run_buffer(r, HI_B_H);
+        p.mode = DEV_STORE;
+    }
+    multiply(r, p);
+    if (norm != NULL)
+        dev_rmsnorm(r->in->dev, x, p.y, norm, p.rows, DEV_ADD);
+}
+
 /* Output projection of the active rows, added to x. */
 static void add_attention(hi_run *r, const hi_layer *l, const unsigned char *w)
 {
     struct hi_state *s = r->in;
     const hi_model *m = s->m;
-    multiply(r, (dev_product){ .y = hidden_states(r),
+    dev_product p = { .y = hidden_states(r),
                                .x = row_of(m, run_buffer(r, HI_B_O), s->pass.first, q_cols(m)),
                                .w = part(w, l->o),
                                .bias = part(w, l->o_bias),
                                .x_stride = q_cols(m),
                                .rows = active_rows(r),
                                .n = m->hidden,
-                               .k = q_cols(m),
-                               .mode = DEV_ADD });
+                               .k = q_cols(m) };
+    add_product(r, p, part(w, l->attn_post_norm));
 }
 
 /* Feed-forward of 'rows' rows, added to x (rows, hidden). */
@@ -126,7 +141,7 @@ static void add_mlp(hi_run *r, const hi_layer *l, const unsigned char *w, unsign
     const hi_model *m = s->m;
     unsigned char *h = run_buffer(r, HI_B_H), *mlp = run_buffer(r, HI_B_MLP);
 
-    dev_rmsnorm(s->dev, h, x, part(w, l->mlp_norm), rows);
+    dev_rmsnorm(s->dev, h, x, part(w, l->mlp_norm), rows, DEV_STORE);
     multiply(r, (dev_product){ .y = mlp,
                                .x = h,
                                .w = part(w, l->gate_up),
@@ -137,15 +152,15 @@ static void add_mlp(hi_run *r, const hi_layer *l, const unsigned char *w, unsign
                                .k = m->hidden,
                                .mode = DEV_STORE });
     dev_activate(s->dev, mlp, rows);
-    multiply(r, (dev_product){ .y = x,
-                               .x = mlp,
-                               .w = part(w, l->down),
-                               .bias = part(w, l->down_bias),
-                               .x_stride = 2 * m->ffn,
-                               .rows = rows,
-                               .n = m->hidden,
-                               .k = m->ffn,
-                               .mode = DEV_ADD });
+    dev_product down = { .y = x,
+                         .x = mlp,
+                         .w = part(w, l->down),
+                         .bias = part(w, l->down_bias),
+                         .x_stride = 2 * m->ffn,
+                         .rows = rows,
+                         .n = m->hidden,
+                         .k = m->ffn };
+    add_product(r, down, part(w, l->mlp_post_norm));
 }
 
 void out_mlp(hi_run *r, int layer, int rows)
@@ -174,7 +189,7 @@ void logits(hi_run *r)
     const unsigned char *w = run_buffer(r, HI_B_WEIGHTS);
     unsigned char *h = run_buffer(r, HI_B_H);
     dev_rmsnorm(s->dev, h, row_of(m, hidden_states(r), active_rows(r) - rows, m->hidden),
-                part(w, m->final_norm), rows);
+                part(w, m->final_norm), rows, DEV_STORE);
     multiply(r, (dev_product){ .y = run_buffer(r, HI_B_LOGITS),
                                .x = h,
                                .w = part(w, m->lm_head),

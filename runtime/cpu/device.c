@@ -326,6 +326,8 @@ void dev_loaded(hi_device *d)
 typedef struct row_job {
     hi_device *d;
     int rows, head, n;               /* rotated: heads [head, head + n) */
+    bool add;                        /* normalised rows are added */
+    const elt *q_norm, *k_norm;      /* QK_NORM */
     void *y;
     const void *x, *w;
     const int32_t *ids;
@@ -364,6 +366,8 @@ static void embed_rows(void *arg, int item)
             unpack_row(x, table, j->ids[i], HIDDEN);
         else
             memcpy(x, table + (int64_t)j->ids[i] * HIDDEN, HIDDEN * sizeof(elt));
+        if (EMBED_SCALE != 1)
+            j->d->k->scale(x, EMBED_SCALE);
     }
 }
 
@@ -411,8 +415,9 @@ void dev_embed(hi_device *d, void *x, int32_t *ids, int64_t first, int rows)
 static void rope_rows(void *arg, int item)
 {
     const row_job *j = arg;
+    const hi_model *m = j->d->m;
     for (int i = item * ROWS_PER_ITEM; i < last_row(j, item); i++)
-        rope_row((float *)j->y + (int64_t)i * HEAD_DIM, j->d->m->rope_freq, j->pos0 + i);
+        rope_row((float *)j->y + (int64_t)i * HEAD_DIM, m->rope_freq, m->rope_scale, j->pos0 + i);
 }
 
 void dev_rope_table(hi_device *d, float *cs, int64_t pos0, int rows)
@@ -425,12 +430,13 @@ static void norm_rows(void *arg, int item)
     const row_job *j = arg;
     for (int i = item * ROWS_PER_ITEM; i < last_row(j, item); i++)
         j->d->k->rmsnorm((elt *)j->y + (int64_t)i * HIDDEN, (const elt *)j->x + (int64_t)i * HIDDEN,
-                         j->w, j->d->m->norm_eps);
+                         j->w, j->d->m->norm_eps, j->add);
 }
 
-void dev_rmsnorm(hi_device *d, void *y, const void *x, const void *w, int rows)
+void dev_rmsnorm(hi_device *d, void *y, const void *x, const void *w, int rows, dev_mode mode)
 {
-    run_rows(d, norm_rows, &(row_job){ .rows = rows, .y = y, .x = x, .w = w });
+    run_rows(d, norm_rows,
+             &(row_job){ .rows = rows, .y = y, .x = x, .w = w, .add = mode == DEV_ADD });
 }
 
 enum { QKV_COLS = (HEADS + 2 * KV_HEADS) * HEAD_DIM };
@@ -441,8 +447,12 @@ static void rotate_rows(void *arg, int item)
     for (int i = item * ROWS_PER_ITEM; i < last_row(j, item); i++) {
         elt *row = (elt *)j->y + (int64_t)i * QKV_COLS;
         const float *cs = (const float *)j->x + (int64_t)i * HEAD_DIM;
-        for (int h = j->head; h < j->head + j->n; h++)
-            j->d->k->rope(row + h * HEAD_DIM, row + h * HEAD_DIM, cs);
+        for (int h = j->head; h < j->head + j->n; h++) {
+            elt *x = row + h * HEAD_DIM;
+            if (QK_NORM)
+                j->d->k->head_norm(x, h < HEADS ? j->q_norm : j->k_norm, j->d->m->norm_eps);
+            j->d->k->rope(x, x, cs);
+        }
     }
 }
 
@@ -467,6 +477,8 @@ static void rotate(hi_device *d, const dev_placing *p, int row, int head, int n)
              &(row_job){ .rows = p->rows - row,
                          .head = head,
                          .n = n,
+                         .q_norm = p->q_norm,
+                         .k_norm = p->k_norm,
                          .y = (elt *)p->qkv + (int64_t)row * QKV_COLS,
                          .x = p->cs + (int64_t)row * HEAD_DIM });
 }
@@ -579,6 +591,7 @@ static kern_attend head_attention(const attend_job *j, int h)
         .key0 = a->key0,
         .n_keys = a->n_keys,
         .pos0 = a->pos0,
+        .window = a->window,
         .o = a->carry + h * j->rows * HEAD_DIM,
         .ml = carry_ml(a->carry, a->n, a->rows) + h * j->rows * 2,
     };

@@ -18,6 +18,29 @@
 #include <stdint.h>
 #include "shape.h"
 
+/* What a shape that says nothing of them has. */
+#ifndef QUERY_SCALAR
+#define QUERY_SCALAR HEAD_DIM        /* scores are scaled by its -0.5th power */
+#endif
+#ifndef ATTN_SOFTCAP
+#define ATTN_SOFTCAP 0               /* scores = cap * tanh(scores / cap); 0: none */
+#endif
+#ifndef FINAL_SOFTCAP
+#define FINAL_SOFTCAP 0              /* the same for the scores of tokens */
+#endif
+#ifndef ATTN_WINDOW
+#define ATTN_WINDOW 0                /* keys that rows of some layers see; 0: there are no such */
+#endif
+#ifndef QK_NORM
+#define QK_NORM 0                    /* 1: RMSNorm of every query and key head before rotation */
+#endif
+#ifndef NORM_OFFSET
+#define NORM_OFFSET 0                /* 1: weights of norms are stored minus 1 */
+#endif
+#ifndef EMBED_SCALE
+#define EMBED_SCALE 1.0f             /* of embeddings */
+#endif
+
 #if HI_F32
 typedef float elt;
 #else
@@ -40,7 +63,7 @@ enum {
 typedef enum {
     MM_STORE,                        /* y = round(acc + bias), elements */
     MM_ADD,                          /* y = round(y + round(acc + bias)), elements */
-    MM_F32                           /* y = acc, floats (scores) */
+    MM_F32                           /* y = acc, capped by FINAL_SOFTCAP; floats (scores) */
 } mm_mode;
 
 typedef struct kern_matmul {
@@ -63,7 +86,9 @@ typedef struct kern_matmul {
 ** carry. Blocks past a row's position change nothing, to the bit. Memory past
 ** n_keys rows of k and v is never read and may hold anything, NaN included.
 ** Probabilities are rounded to elements before they meet v; the sum is of the
-** unrounded ones. Scores are scaled by 1/sqrt(HEAD_DIM).
+** unrounded ones. Scores are scaled by 1/sqrt(QUERY_SCALAR), then capped. With a
+** window a row sees its own key and those of the window - 1 positions before it;
+** blocks before that change nothing either, to the bit, whatever finite rows they hold.
 **
 ** Source: online softmax, Milakov & Gimelshein, arXiv 1805.02867; splits and their
 ** merge as in FlashDecoding.
@@ -75,6 +100,7 @@ typedef struct kern_attend {
     int64_t key0;                    /* position of k's first row: a multiple of KEY_SPLIT */
     int64_t n_keys;
     int64_t pos0;                    /* position of token 0 */
+    int64_t window;                  /* keys that a row sees, ATTN_WINDOW; 0: all before it */
     float *o;                        /* carry: (tokens * GQA, HEAD_DIM) running output */
     float *ml;                       /* carry: (tokens * GQA, 2) running max and sum */
 } kern_attend;
@@ -98,8 +124,15 @@ typedef struct hi_kernels {
                         float *part_o, float *part_ml);
     void (*merge)(float *o, float *ml, const float *part_o, const float *part_ml, int64_t rows);
 
-    /* y = round(round(x * rsqrt(mean(x^2) + eps)) * w), one row of HIDDEN elements. */
-    void (*rmsnorm)(elt *y, const elt *x, const elt *w, float eps);
+    /* y = round(round(x * rsqrt(mean(x^2) + eps)) * w), one row of HIDDEN elements; with NORM_OFFSET
+       round(x * rsqrt(..) * (1 + w)). add: y = round(y + that). */
+    void (*rmsnorm)(elt *y, const elt *x, const elt *w, float eps, bool add);
+
+    /* The same of one head in place: HEAD_DIM elements. */
+    void (*head_norm)(elt *x, const elt *w, float eps);
+
+    /* x = round(x * by), one row of HIDDEN elements. */
+    void (*scale)(elt *x, float by);
 
     /* Rotates one head in place of a copy: pairs (i, i + HEAD_DIM / 2); cs is (HEAD_DIM / 2, 2)
        cosine and sine; fp32 inside, rounded once. y may equal x. */
@@ -126,7 +159,7 @@ void pack_rows(elt *dst, const elt *src, int64_t row0, int64_t rows, int64_t k);
 void unpack_row(elt *dst, const elt *packed, int64_t row, int64_t k);
 
 /* cs (HEAD_DIM / 2, 2) of one position: cos and sin of the float product pos * freq[i], the
-   reference implementation's rounding. freq (HEAD_DIM / 2). */
-void rope_row(float *cs, const float *freq, int64_t pos);
+   reference implementation's rounding, times 'scale'. freq (HEAD_DIM / 2). */
+void rope_row(float *cs, const float *freq, float scale, int64_t pos);
 
 #endif

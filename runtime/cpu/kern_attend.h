@@ -23,6 +23,8 @@ enum {
     LINES = KEY_BLOCK * HEAD_DIM * (int)sizeof(elt) / 64   /* cache lines of a block's keys */
 };
 
+#define LOG2_E 1.44269504f
+
 static_assert(ROW_GROUP % VL == 0, "the softmax step works on whole vectors of rows");
 
 /* A call's memory, on the stack: 200 to 300 KiB, 600 with floats and a head of 256. */
@@ -119,12 +121,31 @@ static void pack_values(work *w, const elt *v, int n)
 typedef struct block {
     int valid;                       /* keys in it */
     bool fresh;                      /* the part's first: outputs begin here */
-    int64_t seen_by_0;               /* keys that rows of token 0 see; may be negative */
+    int64_t seen_by_0;               /* keys up to the position of token 0; may be negative */
+    int64_t hidden_0;                /* keys before its window; may be negative, or beyond all */
 } block;
 
-/* A row's largest score among the keys it sees; the others become -inf, so p exactly 0. */
-INLINE float mask_and_max(float *s, int visible)
+/* cap * tanh(scale * x / cap); tanh as (e^2u - 1) / (e^2u + 1), 1 beyond u = 40. */
+INLINE vf cap_v(vf x, float scale, float cap)
 {
+    vf u = max_v(-max_v(-(x * (scale / cap)), splat(-40)), splat(-40));
+    vf e = exp2_v(u * (2 * LOG2_E));
+    return cap * ((e - 1.0f) / (e + 1.0f));
+}
+
+/* A row's scores times log2 e, capped. */
+INLINE void cap_scores(float *s, float scale)
+{
+    for (int j = 0; j < KEY_BLOCK; j += VL)
+        store(s + j, cap_v(load(s + j), scale / LOG2_E, (float)ATTN_SOFTCAP) * LOG2_E);
+}
+
+/* A row's largest score among the keys it sees, [hidden, visible); the others become -inf, so p
+   exactly 0. */
+INLINE float mask_and_max(float *s, int hidden, int visible)
+{
+    for (int j = 0; j < hidden; j++)
+        s[j] = -INFINITY;
     for (int j = visible; j < KEY_BLOCK; j++)
         s[j] = -INFINITY;
     vf top = load(s);
@@ -147,6 +168,12 @@ INLINE float exponentials(elt *p, const float *s, float scale, float shift)
     return reduce_add(sum)[0];
 }
 
+/* A count of keys that may be beyond the block. */
+INLINE int key_of(int64_t keys)
+{
+    return keys < KEY_BLOCK ? (int)keys : KEY_BLOCK;
+}
+
 /* New maxima of VL rows from their largest scores. Scores of -inf alone, out of overflow,
    must not make inf - inf. */
 static void step_max(work *w, int r, int i, float scale)
@@ -166,10 +193,14 @@ static void step_max(work *w, int r, int i, float scale)
 */
 static void softmax_step(work *w, const block *b, int64_t r0, int r, int rows)
 {
-    const float scale = (float)(1.4426950408889634 / sqrt(HEAD_DIM));    /* exp is exp2 here */
+    const float plain = (float)(1.4426950408889634 / sqrt(QUERY_SCALAR));    /* exp is exp2 here */
+    const float scale = ATTN_SOFTCAP > 0 ? 1 : plain;
     for (int i = 0; i < rows; i++) {
-        int64_t seen = b->seen_by_0 + (r0 + r + i) / GQA;
-        w->shift[i] = mask_and_max(w->scores[i], seen < b->valid ? (int)seen : b->valid);
+        int64_t seen = b->seen_by_0 + (r0 + r + i) / GQA, hidden = b->hidden_0 + (r0 + r + i) / GQA;
+        if (ATTN_SOFTCAP > 0)
+            cap_scores(w->scores[i], plain);
+        w->shift[i] = mask_and_max(w->scores[i], ATTN_WINDOW && hidden > 0 ? key_of(hidden) : 0,
+                                   key_of(seen < b->valid ? seen : b->valid));
     }
     for (int i = 0; i < rows; i += VL)
         step_max(w, r, i, scale);
@@ -222,12 +253,16 @@ static void part(work *w, const kern_attend *a, int64_t split, int64_t r0, int n
     empty_rows(w, n);
     for (int64_t key = split * KEY_SPLIT; key < (split + 1) * KEY_SPLIT; key += KEY_BLOCK) {
         int64_t left = a->n_keys - key, next = left - KEY_BLOCK;
-        block b = { left < KEY_BLOCK ? (int)left : KEY_BLOCK, key == split * KEY_SPLIT,
-                    a->pos0 - (a->key0 + key) + 1 };
+        block b = { .valid = left < KEY_BLOCK ? (int)left : KEY_BLOCK,
+                    .fresh = key == split * KEY_SPLIT,
+                    .seen_by_0 = a->pos0 - (a->key0 + key) + 1 };
         /* Rows that see none of these keys come first: nothing of them is touched. */
         int64_t first = (b.seen_by_0 < 1 ? 1 - b.seen_by_0 : 0) * GQA - r0;
         if (left <= 0 || first >= n)
             break;
+        b.hidden_0 = a->window > 0 ? b.seen_by_0 - a->window : INT64_MIN / 2;
+        if (ATTN_WINDOW && b.hidden_0 + (r0 + (first > 0 ? first : 0)) / GQA >= b.valid)
+            continue;                /* before the windows of all rows */
         w->next_k = (const char *)(a->k + (key + b.valid) * HEAD_DIM);
         w->next_v = (const char *)(a->v + (key + b.valid) * HEAD_DIM);
         w->line = 0;
@@ -261,6 +296,13 @@ static void merge(float *o, float *ml, const float *part_o, const float *part_ml
     }
 }
 
+/* The first split that a row of the window of row r0, or of a later one, sees. */
+static int64_t first_split(const kern_attend *a, int64_t r0)
+{
+    int64_t first = a->pos0 + r0 / GQA - a->window + 1 - a->key0;
+    return ATTN_WINDOW && a->window > 0 && first > 0 ? first / KEY_SPLIT : 0;
+}
+
 static void attend(const kern_attend *a, int64_t r0, int64_t r1)
 {
     work w;
@@ -268,7 +310,8 @@ static void attend(const kern_attend *a, int64_t r0, int64_t r1)
         int n = r1 - r0 < CHUNK ? (int)(r1 - r0) : CHUNK;
         int64_t last = a->pos0 + (r0 + n - 1) / GQA;       /* position of the last row */
         gather_queries(&w, a, r0, n);
-        for (int64_t s = 0; s * KEY_SPLIT < a->n_keys && a->key0 + s * KEY_SPLIT <= last; s++) {
+        for (int64_t s = first_split(a, r0);
+             s * KEY_SPLIT < a->n_keys && a->key0 + s * KEY_SPLIT <= last; s++) {
             part(&w, a, s, r0, n);
             merge(a->o + r0 * HEAD_DIM, a->ml + r0 * 2, w.o[0], w.ml[0], n);
         }

@@ -23,13 +23,25 @@ static void store_row(elt *restrict y, const float *restrict acc, const elt *res
     }
 }
 
+static void store_scores(float *restrict y, const float *restrict acc, int n)
+{
+    if (FINAL_SOFTCAP > 0) {
+        float cap[PANEL];
+        for (int i = 0; i < PANEL; i += VL) /* all of the panel's sums exist */
+            store(cap + i, cap_v(load(acc + i), 1, (float)FINAL_SOFTCAP));
+        memcpy(y, cap, (size_t)n * sizeof *y);
+    } else {
+        memcpy(y, acc, (size_t)n * sizeof *y);
+    }
+}
+
 static void store_panel(const kern_matmul *m, const float *c, int j, int64_t row, int rows)
 {
     int col = j * PANEL, n = m->n - col < PANEL ? m->n - col : PANEL;
     for (int r = 0; r < rows; r++, c += PANEL) {
         int64_t at = (row + r) * m->y_stride + col;
         if (m->mode == MM_F32)
-            memcpy((float *)m->y + at, c, (size_t)n * sizeof *c);
+            store_scores((float *)m->y + at, c, n);
         else
             store_row((elt *)m->y + at, c, m->bias ? m->bias + col : NULL, n, m->mode == MM_ADD);
     }
@@ -53,21 +65,48 @@ static void matmul(const kern_matmul *m, int m0, int m1, int j0, int j1)
     }
 }
 
-static void rmsnorm(elt *y, const elt *x, const elt *w, float eps)
+/* 1 / root of the mean square of n elements, a multiple of 16. */
+INLINE vf norm_scale(const elt *x, int n, float eps)
 {
     vf sum[16 / VL];                 /* 16 partial sums whatever the width */
     for (int j = 0; j < 16 / VL; j++)
         sum[j] = splat(0);
-    for (int i = 0; i < HIDDEN; i += 16)
+    for (int i = 0; i < n; i += 16)
         for (int j = 0; j < 16 / VL; j++) {
             vf v = load_elts(x + i + j * VL);
             sum[j] = fma_v(v, v, sum[j]);
         }
     for (int j = 1; j < 16 / VL; j++)
         sum[0] += sum[j];
-    vf scale = splat(1 / sqrtf(reduce_add(sum[0])[0] / HIDDEN + eps));
+    return splat(1 / sqrtf(reduce_add(sum[0])[0] / (float)n + eps));
+}
+
+/* Normalised elements times their weights, not rounded. */
+INLINE vf normed(vf x, vf scale, vf w)
+{
+    return NORM_OFFSET ? x * scale * (1.0f + w) : round_elts(x * scale) * w;
+}
+
+static void rmsnorm(elt *y, const elt *x, const elt *w, float eps, bool add)
+{
+    vf scale = norm_scale(x, HIDDEN, eps);
+    for (int i = 0; i < HIDDEN; i += VL) {
+        vf v = normed(load_elts(x + i), scale, load_elts(w + i));
+        store_elts(y + i, add ? load_elts(y + i) + round_elts(v) : v);
+    }
+}
+
+static void head_norm(elt *x, const elt *w, float eps)
+{
+    vf scale = norm_scale(x, HEAD_DIM, eps);
+    for (int i = 0; i < HEAD_DIM; i += VL)
+        store_elts(x + i, normed(load_elts(x + i), scale, load_elts(w + i)));
+}
+
+static void scale_elts(elt *x, float by)
+{
     for (int i = 0; i < HIDDEN; i += VL)
-        store_elts(y + i, round_elts(load_elts(x + i) * scale) * load_elts(w + i));
+        store_elts(x + i, load_elts(x + i) * by);
 }
 
 static void rope(elt *y, const elt *x, const float *cs)
@@ -121,6 +160,7 @@ static void finish(elt *y, const float *o, const float *ml)
 
 #define KERNELS(name, usable, thread_begin)                                                        \
     const hi_kernels kern_##name = { #name, usable, thread_begin, matmul, attend, attend_part,     \
-                                     merge, rmsnorm, rope, act_mul, finish };
+                                     merge, rmsnorm, head_norm, scale_elts, rope, act_mul,    \
+                                     finish };
 
 #endif

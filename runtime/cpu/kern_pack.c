@@ -56,11 +56,11 @@ void unpack_row(elt *dst, const elt *packed, int64_t row, int64_t k)
 }
 
 /* In double and then rounded: the same bits with every mathematics library. */
-void rope_row(float *cs, const float *freq, int64_t pos)
+void rope_row(float *cs, const float *freq, float scale, int64_t pos)
 {
     for (int i = 0; i < HEAD_DIM / 2; i++) {
         float angle = (float)pos * freq[i];
-        cs[2 * i] = (float)cos(angle);
-        cs[2 * i + 1] = (float)sin(angle);
+        cs[2 * i] = (float)cos(angle) * scale;
+        cs[2 * i + 1] = (float)sin(angle) * scale;
     }
 }

@@ -33,11 +33,12 @@ static const float ROPE_FREQ[] = {
 static const int EOS[] = { $(spec.eos) };
 
 //% end
-/* A layer's parts, bytes from its begin: norm, qkv, bias, o, bias; norm, gate and up, bias, down,
-   bias. */
+/* A layer's parts, bytes from its begin: norm, qkv, bias, q norm, k norm, o, bias, norm of the
+   sum; norm, gate and up, bias, down, bias, norm of the sum. */
 #define PARTS $(spec.layer_parts)
 
-/* Where each layer begins, whether it is streamed, its resident rows in prefill and decode. */
+/* Where each layer begins, whether it is streamed, its window (0: none), its resident rows in
+   prefill and decode. */
 static const hi_layer LAYER[LAYERS] = {
 //% for _, line in ipairs(spec.layer_lines) do
     $(line)
@@ -96,6 +97,7 @@ const hi_model hi_the_model = {
     .n_eos = sizeof EOS / sizeof *EOS,
 //% end
     .rope_freq = ROPE_FREQ,
+    .rope_scale = $(spec.rope_scale)f,
     .embed = $(spec.embed_offset),
     .final_norm = $(spec.final_norm_offset),
     .lm_head = $(spec.lm_head_offset),
@@ -107,6 +109,7 @@ const hi_model hi_the_model = {
     .offload = $(plan.offload_text),
     .logits_all = $(plan.logits_all),
     .split = $(plan.split),
+    .near_rows = $(plan.near_rows),
     .slots = $(plan.slots),
     .piece = $(plan.piece),
     .rows = { $(plan.rows_prefill), $(plan.rows_decode) },

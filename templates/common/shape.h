@@ -12,5 +12,8 @@
 #define FFN $(spec.ffn)
 #define VOCAB $(spec.vocab)
 #define HI_F32 $(plan.f32) /* elements: 0 bf16, 1 float */
+//% for _, line in ipairs(spec.shape_lines) do
+$(line)
+//% end
 
 #endif

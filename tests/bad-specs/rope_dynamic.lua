@@ -1,4 +1,4 @@
--- expect: rope.kind = "dynamic": is not supported; "default", "linear" and "llama3" are: use a checkpoint with one of them
+-- expect: rope.factor: missing; rope.kind = "dynamic" needs it
 return {
     family = "llama",
     layers = 3,

@@ -1,4 +1,4 @@
--- expect: rope.kind = 3: must be "default", "linear" or "llama3"
+-- expect: rope.kind = 3: must be "default", "linear", "llama3", "yarn", "longrope" or "dynamic"
 return {
     family = "llama",
     layers = 3,

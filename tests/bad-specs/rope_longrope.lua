@@ -1,4 +1,4 @@
--- expect: rope.kind = "longrope": is not supported; "default", "linear" and "llama3" are: use a checkpoint with one of them
+-- expect: rope.attn_factor: missing; rope.kind = "longrope" needs it
 return {
     family = "llama",
     layers = 3,

@@ -1,4 +1,4 @@
--- expect: rope.kind = "yarn": is not supported; "default", "linear" and "llama3" are: use a checkpoint with one of them
+-- expect: rope.beta_fast: missing; rope.kind = "yarn" needs it
 return {
     family = "llama",
     layers = 3,

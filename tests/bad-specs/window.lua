@@ -1,4 +1,4 @@
--- expect: sliding_window = 4096: unknown field; remove it
+-- expect: sliding_window = 4096: unknown field; did you mean window?
 return {
     family = "llama",
     layers = 3,

@@ -10,6 +10,7 @@ typedef struct scene {
 
 typedef struct data {
     scene s;
+    int64_t window;                  /* ATTN_WINDOW, or 0 */
     int64_t rows, q_stride;
     elt *q, *k, *v;
     float *o, *ml;                   /* the carry */
@@ -47,8 +48,9 @@ static void free_data(data *d)
 
 static kern_attend call_of(const data *d)
 {
-    return (kern_attend){ d->q, d->q_stride, d->k, d->v, d->s.key0, d->s.n_keys, d->s.pos0,
-                          d->o, d->ml };
+    return (kern_attend){ .q = d->q, .q_stride = d->q_stride, .k = d->k, .v = d->v,
+                          .key0 = d->s.key0, .n_keys = d->s.n_keys, .pos0 = d->s.pos0,
+                          .window = d->window, .o = d->o, .ml = d->ml };
 }
 
 static void run(const hi_kernels *t, data *d)
@@ -89,10 +91,16 @@ static void drop(carry *c)
 
 /* ---- against double ---- */
 
-/* Row's scores in units of log2 (x), and the largest sum of magnitudes behind one. */
+static double capped(double x)
+{
+    return ATTN_SOFTCAP > 0 ? ATTN_SOFTCAP * tanh(x / ATTN_SOFTCAP) : x;
+}
+
+/* Row's scores in units of log2 (x), -inf before its window, and the largest sum of magnitudes
+   behind one. */
 static int64_t scores_of(const data *d, int64_t row, double *x, double *size)
 {
-    int64_t seen = d->s.pos0 + row / GQA - d->s.key0 + 1;
+    int64_t seen = d->s.pos0 + row / GQA - d->s.key0 + 1, first = seen - d->window;
     const elt *q = d->q + row / GQA * d->q_stride + row % GQA * HEAD_DIM;
     *size = 0;
     seen = seen < d->s.n_keys ? seen : d->s.n_keys;
@@ -103,10 +111,11 @@ static int64_t scores_of(const data *d, int64_t row, double *x, double *size)
             sum += p;
             abs += fabs(p);
         }
-        x[j] = sum / sqrt(HEAD_DIM) / M_LN2;
-        *size = fmax(*size, abs / sqrt(HEAD_DIM) / M_LN2);
+        bool hidden = d->window > 0 && j < first;
+        x[j] = hidden ? -INFINITY : capped(sum / sqrt(QUERY_SCALAR)) / M_LN2;
+        *size = fmax(*size, abs / sqrt(QUERY_SCALAR) / M_LN2);
     }
-    return seen;
+    return d->window > 0 && first >= seen ? 0 : seen;
 }
 
 /*
@@ -114,7 +123,7 @@ static int64_t scores_of(const data *d, int64_t row, double *x, double *size)
 ** sqrt(HEAD_DIM) + 4 roundings of the sum of magnitudes, an absolute error of the exponent;
 ** exp2, sums and merges are some 2^-20 relative; below 2^-126 a probability is 0. Roundings
 ** of probabilities are independent, at most HALF_ULP each: 4 is beyond six standard
-** deviations of their sum.
+** deviations of their sum. A cap adds a few roundings of itself.
 */
 static void check_row(const data *d, int64_t row, double *x)
 {
@@ -125,7 +134,7 @@ static void check_row(const data *d, int64_t row, double *x)
         assert_true(ml[0] == -INFINITY && ml[1] == 0);
         return;
     }
-    double exponent = (sqrt(HEAD_DIM) + 4) * HALF_ULP_FLOAT * (size + 1);
+    double exponent = (sqrt(HEAD_DIM) + 4) * HALF_ULP_FLOAT * (size + 1) + ATTN_SOFTCAP * 0x1p-20;
     double relative = exponent * 2 + 0x1p-20;
     for (int64_t j = 0; j < seen; j++)
         max = fmax(max, x[j]);
@@ -166,11 +175,21 @@ static const scene SCENES[] = {
 
 enum { N_SCENES = sizeof SCENES / sizeof SCENES[0] };
 
+/* Scenes with and without the window, where the shape has one. */
+enum { N_SEEN = N_SCENES * (ATTN_WINDOW > 0 ? 2 : 1) };
+
+static data seen_scene(int i)
+{
+    data d = make_data(SCENES[i % N_SCENES], 2);
+    d.window = i < N_SCENES ? 0 : ATTN_WINDOW;
+    return d;
+}
+
 void test_attend_reference(void **state)
 {
     (void)state;
-    for (int i = 0; i < N_SCENES; i++) {
-        data d = make_data(SCENES[i], 2);
+    for (int i = 0; i < N_SEEN; i++) {
+        data d = seen_scene(i);
         FOR_TABLES(t) {
             run(t, &d);
             check_rows(&d, 1 + d.rows / 48);
@@ -246,8 +265,8 @@ void test_attend_cut(void **state)
         run_rows_alone, run_uneven_rows, run_tiles, run_parts,
     };
     (void)state;
-    for (int i = 0; i < N_SCENES; i++) {
-        data d = make_data(SCENES[i], 2);
+    for (int i = 0; i < N_SEEN; i++) {
+        data d = seen_scene(i);
         FOR_TABLES(t) {
             run(t, &d);
             carry whole = keep(&d);
@@ -259,6 +278,38 @@ void test_attend_cut(void **state)
         }
         free_data(&d);
     }
+}
+
+/* Finite keys and values before all windows change nothing, nor does it where the call begins. */
+void test_attend_window(void **state)
+{
+    (void)state;
+    const int64_t pos0 = 1900, tokens = 30, first = pos0 - ATTN_WINDOW + 1;
+    if (ATTN_WINDOW == 0)
+        return;
+    data d = make_data((scene){ tokens, pos0, 0, pos0 + tokens }, 2);
+    d.window = ATTN_WINDOW;
+    FOR_TABLES(t) {
+        run(t, &d);
+        carry clean = keep(&d);
+        for (int64_t i = 0; i < first * HEAD_DIM; i++) {
+            d.k[i] = to_elt(of_elt(d.k[i]) + 3);
+            d.v[i] = to_elt(1e30f);
+        }
+        run(t, &d);
+        check_same(&clean, &d);
+        kern_attend a = call_of(&d);
+        int64_t skip = first / KEY_SPLIT * KEY_SPLIT;
+        a.k += skip * HEAD_DIM;
+        a.v += skip * HEAD_DIM;
+        a.key0 += skip;
+        a.n_keys -= skip;
+        empty_carry(&d);
+        t->attend(&a, 0, d.rows);
+        check_same(&clean, &d);
+        drop(&clean);
+    }
+    free_data(&d);
 }
 
 /* A row has the same bits where later keys exist and where they do not. */

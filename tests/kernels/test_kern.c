@@ -115,7 +115,7 @@ static void test_rope_row(void **state)
     float freq[HEAD_DIM / 2], cs[HEAD_DIM];
     for (int i = 0; i < HEAD_DIM / 2; i++)
         freq[i] = (float)pow(10000, -2.0 * i / HEAD_DIM);
-    rope_row(cs, freq, 123457);
+    rope_row(cs, freq, 1, 123457);
     for (int i = 0; i < HEAD_DIM / 2; i++) {
         float angle = 123457.0f * freq[i];
         assert_near(cs[2 * i], cos(angle), HALF_ULP_FLOAT);
@@ -305,6 +305,20 @@ static void check_rounded(const elt *got, const elt *want, size_t n, double rela
     assert_true(HI_F32 || differ <= 1 + n / 50);
 }
 
+/* n normalised elements times their weights. */
+static void norm_of(elt *y, const elt *x, const elt *w, int n)
+{
+    double sum = 0;
+    for (int i = 0; i < n; i++)
+        sum += (double)of_elt(x[i]) * of_elt(x[i]);
+    double scale = 1 / sqrt(sum / n + 1e-5f);
+    for (int i = 0; i < n; i++) {
+        double v = of_elt(x[i]) * scale;
+        y[i] = NORM_OFFSET ? to_elt((float)(v * (1 + (double)of_elt(w[i]))))
+                           : to_elt(of_elt(to_elt((float)v)) * of_elt(w[i]));
+    }
+}
+
 static void test_rmsnorm(void **state)
 {
     (void)state;
@@ -312,19 +326,51 @@ static void test_rmsnorm(void **state)
     for (int s = 0; s < 3; s++) {
         elt *x = random_elts(HIDDEN, scales[s]), *w = random_elts(HIDDEN, 2);
         elt y[HIDDEN], want[HIDDEN];
-        double sum = 0;
-        for (int i = 0; i < HIDDEN; i++)
-            sum += (double)of_elt(x[i]) * of_elt(x[i]);
-        double scale = 1 / sqrt(sum / HIDDEN + 1e-5f);
-        for (int i = 0; i < HIDDEN; i++)
-            want[i] = to_elt(of_elt(to_elt((float)(of_elt(x[i]) * scale))) * of_elt(w[i]));
         FOR_TABLES(t) {
-            t->rmsnorm(y, x, w, 1e-5f);
+            norm_of(want, x, w, HIDDEN);
+            t->rmsnorm(y, x, w, 1e-5f, false);
+            check_rounded(y, want, HIDDEN, 8 * HALF_ULP);
+            for (int i = 0; i < HIDDEN; i++) /* what was there and what is added have one sign */
+                y[i] = to_elt(of_elt(want[i]) > 0 ? 0.5f : -0.5f);
+            for (int i = 0; i < HIDDEN; i++)
+                want[i] = to_elt(of_elt(y[i]) + of_elt(want[i]));
+            t->rmsnorm(y, x, w, 1e-5f, true);
             check_rounded(y, want, HIDDEN, 8 * HALF_ULP);
         }
         free(x);
         free(w);
     }
+}
+
+/* One head, and nothing behind it. */
+static void test_head_norm(void **state)
+{
+    (void)state;
+    elt *x = random_elts(HEAD_DIM + 1, 3), *w = random_elts(HEAD_DIM, 2);
+    elt y[HEAD_DIM + 1], want[HEAD_DIM];
+    norm_of(want, x, w, HEAD_DIM);
+    FOR_TABLES(t) {
+        memcpy(y, x, sizeof y);
+        t->head_norm(y, w, 1e-5f);
+        check_rounded(y, want, HEAD_DIM, 8 * HALF_ULP);
+        assert_true(y[HEAD_DIM] == x[HEAD_DIM]);
+    }
+    free(x);
+    free(w);
+}
+
+static void test_scale(void **state)
+{
+    (void)state;
+    elt *x = random_elts(HIDDEN, 3), y[HIDDEN], want[HIDDEN];
+    for (int i = 0; i < HIDDEN; i++)
+        want[i] = to_elt(of_elt(x[i]) * 59.75f);
+    FOR_TABLES(t) {
+        memcpy(y, x, sizeof y);
+        t->scale(y, 59.75f);
+        assert_bits(y, want, sizeof y);
+    }
+    free(x);
 }
 
 static void test_rope(void **state)
@@ -453,6 +499,9 @@ int main(void)
         cmocka_unit_test(test_pick),
         cmocka_unit_test(test_pack),
         cmocka_unit_test(test_rope_row),
+        cmocka_unit_test(test_head_norm),
+        cmocka_unit_test(test_scale),
+        cmocka_unit_test(test_attend_window),
         cmocka_unit_test(test_matmul),
         cmocka_unit_test(test_matmul_large),
         cmocka_unit_test(test_matmul_subnormal),

@@ -42,6 +42,7 @@ void check_near(double got, double want, double tolerance, const char *file, int
 void test_attend_reference(void **state);
 void test_attend_saturated(void **state);
 void test_attend_cut(void **state);
+void test_attend_window(void **state);
 void test_attend_causal(void **state);
 void test_attend_garbage(void **state);
 void test_attend_ones(void **state);

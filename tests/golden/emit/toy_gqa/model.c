@@ -29,8 +29,8 @@ static const char PLAN_TEXT[] =
     "\n"
     "buffer          prefill         decode  holds\n"
     "weights          316416         316416  weights that stay, packed\n"
-    "tails            196608         196608  newest rows of every KV head: two splits "
-    "of k and v\n"
+    "tails            196608         196608  newest rows of every KV head that is "
+    "not resident as a whole: two splits of k and v\n"
     "kept              65536          65536  leading rows resident in both phases\n"
     "frames                0         524288  further leading rows resident in decode\n"
     "slots             98304          98304  ring of staging slots for k and v\n"
@@ -102,15 +102,16 @@ static const float ROPE_FREQ[] = {
     0.00316227763f, 0.00100000005f, 0.000316227757f,
 };
 
-/* A layer's parts, bytes from its begin: norm, qkv, bias, o, bias; norm, gate and up, bias, down,
-   bias. */
-#define PARTS 0, 128, -1, 24704, -1, 41088, 41216, -1, 65792, -1
+/* A layer's parts, bytes from its begin: norm, qkv, bias, q norm, k norm, o, bias, norm of the
+   sum; norm, gate and up, bias, down, bias, norm of the sum. */
+#define PARTS 0, 128, -1, -1, -1, 24704, -1, -1, 41088, 41216, -1, 65792, -1, -1
 
-/* Where each layer begins, whether it is streamed, its resident rows in prefill and decode. */
+/* Where each layer begins, whether it is streamed, its window (0: none), its resident rows in
+   prefill and decode. */
 static const hi_layer LAYER[LAYERS] = {
-    { 82176, false, { 512, 1536 }, PARTS },
-    { 160256, false, { 0, 1536 }, PARTS },
-    { 238336, false, { 0, 1536 }, PARTS },
+    { 82176, false, 0, { 512, 1536 }, PARTS },
+    { 160256, false, 0, { 0, 1536 }, PARTS },
+    { 238336, false, 0, { 0, 1536 }, PARTS },
 };
 
 /* Every tensor of the checkpoint: name, shape, kind, layer, offset, first row. */
@@ -195,6 +196,7 @@ const hi_model hi_the_model = {
     .gelu = false,
     .bos = -1,
     .rope_freq = ROPE_FREQ,
+    .rope_scale = 1.0f,
     .embed = 0,
     .final_norm = 81920,
     .lm_head = 40960,
@@ -206,6 +208,7 @@ const hi_model hi_the_model = {
     .offload = true,
     .logits_all = false,
     .split = 256,
+    .near_rows = 0,
     .slots = 3,
     .piece = 256,
     .rows = { 256, 1 },

@@ -84,14 +84,15 @@ static const float ROPE_FREQ[] = {
     0.00316227763f, 0.00100000005f, 0.000316227757f,
 };
 
-/* A layer's parts, bytes from its begin: norm, qkv, bias, o, bias; norm, gate and up, bias, down,
-   bias. */
-#define PARTS 0, 128, 24704, 25088, 33280, 33408, 33536, 58112, 58432, 68672
+/* A layer's parts, bytes from its begin: norm, qkv, bias, q norm, k norm, o, bias, norm of the
+   sum; norm, gate and up, bias, down, bias, norm of the sum. */
+#define PARTS 0, 128, 24704, -1, -1, 25088, 33280, -1, 33408, 33536, 58112, 58432, 68672, -1
 
-/* Where each layer begins, whether it is streamed, its resident rows in prefill and decode. */
+/* Where each layer begins, whether it is streamed, its window (0: none), its resident rows in
+   prefill and decode. */
 static const hi_layer LAYER[LAYERS] = {
-    { 41216, false, { 1024, 1024 }, PARTS },
-    { 110080, false, { 1024, 1024 }, PARTS },
+    { 41216, false, 0, { 1024, 1024 }, PARTS },
+    { 110080, false, 0, { 1024, 1024 }, PARTS },
 };
 
 /* Every tensor of the checkpoint: name, shape, kind, layer, offset, first row. */
@@ -166,6 +167,7 @@ const hi_model hi_the_model = {
     .gelu = true,
     .bos = -1,
     .rope_freq = ROPE_FREQ,
+    .rope_scale = 1.0f,
     .embed = 0,
     .final_norm = 40960,
     .lm_head = 0,
@@ -177,6 +179,7 @@ const hi_model hi_the_model = {
     .offload = false,
     .logits_all = false,
     .split = 256,
+    .near_rows = 0,
     .slots = 3,
     .piece = 256,
     .rows = { 256, 1 },

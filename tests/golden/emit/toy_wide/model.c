@@ -32,8 +32,8 @@ static const char PLAN_TEXT[] =
     "buffer          prefill         decode  holds\n"
     "weights          612608         612608  weights that stay, packed\n"
     "layers           751872         751872  ring of weight slots, one layer each\n"
-    "tails           3145728        3145728  newest rows of every KV head: two splits "
-    "of k and v\n"
+    "tails           3145728        3145728  newest rows of every KV head that is "
+    "not resident as a whole: two splits of k and v\n"
     "frames                0        1572864  further leading rows resident in decode\n"
     "slots            786432         786432  ring of staging slots for k and v\n"
     "window           524288              0  k and v of the pass's rows, one layer\n"
@@ -111,18 +111,19 @@ static const float ROPE_FREQ[] = {
     8.89139701e-05f,
 };
 
-/* A layer's parts, bytes from its begin: norm, qkv, bias, o, bias; norm, gate and up, bias, down,
-   bias. */
-#define PARTS 0, 192, -1, 147648, 213184, 213376, 213568, -1, 238144, -1
+/* A layer's parts, bytes from its begin: norm, qkv, bias, q norm, k norm, o, bias, norm of the
+   sum; norm, gate and up, bias, down, bias, norm of the sum. */
+#define PARTS 0, 192, -1, -1, -1, 147648, 213184, -1, 213376, 213568, -1, 238144, -1, -1
 
-/* Where each layer begins, whether it is streamed, its resident rows in prefill and decode. */
+/* Where each layer begins, whether it is streamed, its window (0: none), its resident rows in
+   prefill and decode. */
 static const hi_layer LAYER[LAYERS] = {
-    { 25165824, true, { 0, 512 }, PARTS },
-    { 25416448, true, { 0, 512 }, PARTS },
-    { 111360, false, { 0, 512 }, PARTS },
-    { 25667072, true, { 0, 0 }, PARTS },
-    { 25917696, true, { 0, 0 }, PARTS },
-    { 361984, false, { 0, 0 }, PARTS },
+    { 25165824, true, 0, { 0, 512 }, PARTS },
+    { 25416448, true, 0, { 0, 512 }, PARTS },
+    { 111360, false, 0, { 0, 512 }, PARTS },
+    { 25667072, true, 0, { 0, 0 }, PARTS },
+    { 25917696, true, 0, { 0, 0 }, PARTS },
+    { 361984, false, 0, { 0, 0 }, PARTS },
 };
 
 /* Every tensor of the checkpoint: name, shape, kind, layer, offset, first row. */
@@ -249,6 +250,7 @@ const hi_model hi_the_model = {
     .gelu = false,
     .bos = -1,
     .rope_freq = ROPE_FREQ,
+    .rope_scale = 1.0f,
     .embed = 0,
     .final_norm = 110976,
     .lm_head = 49536,
@@ -260,6 +262,7 @@ const hi_model hi_the_model = {
     .offload = true,
     .logits_all = false,
     .split = 256,
+    .near_rows = 0,
     .slots = 3,
     .piece = 256,
     .rows = { 256, 1 },

@@ -1,0 +1,20 @@
+-- expect: dual_chunk = 2.5: must be a whole number
+return {
+    family = "llama",
+    layers = 3,
+    hidden = 64,
+    heads = 8,
+    kv_heads = 2,
+    head_dim = 16,
+    ffn = 96,
+    vocab = 320,
+    ctx = 8192,
+    norm_eps = 1e-5,
+    rope = { kind = "default", theta = 10000 },
+    act = "silu",
+    qkv_bias = false,
+    o_bias = false,
+    mlp_bias = false,
+    tied = false,
+    dual_chunk = 2.5,
+}

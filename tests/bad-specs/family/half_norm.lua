@@ -1,0 +1,28 @@
+return {
+    family = "half_norm",
+    block = { "norm_qkv", "attend", "out_mlp" },
+    tensors = {
+        embed = "model.embed_tokens.weight",
+        final_norm = "model.norm.weight",
+        lm_head = "lm_head.weight",
+        layer = {
+            attn_norm = "model.layers.%d.input_layernorm.weight",
+            q_norm = "model.layers.%d.self_attn.q_norm.weight",
+            q = "model.layers.%d.self_attn.q_proj.weight",
+            k = "model.layers.%d.self_attn.k_proj.weight",
+            v = "model.layers.%d.self_attn.v_proj.weight",
+            o = "model.layers.%d.self_attn.o_proj.weight",
+            mlp_norm = "model.layers.%d.post_attention_layernorm.weight",
+            gate = "model.layers.%d.mlp.gate_proj.weight",
+            up = "model.layers.%d.mlp.up_proj.weight",
+            down = "model.layers.%d.mlp.down_proj.weight",
+            q_bias = "model.layers.%d.self_attn.q_proj.bias",
+            k_bias = "model.layers.%d.self_attn.k_proj.bias",
+            v_bias = "model.layers.%d.self_attn.v_proj.bias",
+            o_bias = "model.layers.%d.self_attn.o_proj.bias",
+            gate_bias = "model.layers.%d.mlp.gate_proj.bias",
+            up_bias = "model.layers.%d.mlp.up_proj.bias",
+            down_bias = "model.layers.%d.mlp.down_proj.bias",
+        },
+    },
+}

@@ -1,0 +1,19 @@
+-- expect: rope.long = { ... }: rope.kind = "yarn" does not use it; remove it
+return {
+    family = "llama",
+    layers = 3,
+    hidden = 64,
+    heads = 8,
+    kv_heads = 2,
+    head_dim = 16,
+    ffn = 96,
+    vocab = 320,
+    ctx = 8192,
+    norm_eps = 1e-5,
+    rope = { kind = "yarn", theta = 10000, factor = 4, orig_ctx = 2048, beta_fast = 32, beta_slow = 1, attn_factor = 1, long = { 1, 1, 1, 1, 1, 1, 1, 1 } },
+    act = "silu",
+    qkv_bias = false,
+    o_bias = false,
+    mlp_bias = false,
+    tied = false,
+}
