@@ -141,7 +141,7 @@ static void *product(const problem *p)
 /* What the scores of a model are capped at, within 2^-20 of the cap. */
 static double capped(double x)
 {
-    return FINAL_CAPPED ? FINAL_CAP * tanh(x / FINAL_CAP) : x;
+    return FINAL_CAPPED ? FINAL_SOFTCAP * tanh(x / FINAL_SOFTCAP) : x;
 }
 
 /* The value of an element, and how far float sums may be from it: a warp adds up k / 128 mma. */
@@ -172,7 +172,7 @@ static void check(const problem *p, const void *y, const uint16_t *before, bool 
                 error = 0;
             if (p->mode == PRODUCT_F32) {
                 got = ((const float *)y)[at];
-                double more = FINAL_CAPPED ? FINAL_CAP * 0x1p-20 : 0;
+                double more = FINAL_SOFTCAP * 0x1p-20;
                 low = capped(v - error) - more;
                 high = capped(v + error) + more;
             } else {
