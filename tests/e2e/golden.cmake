@@ -1,11 +1,15 @@
 # Golden logits: each toy in f32 and bf16, all on the device and with the least memory.
 #
-# 300 tokens in tiles of 256 cross the borders of passes, splits and tiles. Every usable
-# instruction set runs. toy_mha is stored in f32: bf16 plans take it rounded, or refuse it.
+# Prompts of 300 to 1024 tokens in tiles of 256 cross the borders of passes, splits, tiles and
+# windows. Every usable instruction set runs. toy_mha is stored in f32: bf16 plans take it rounded,
+# or refuse it.
 set(golden_folders ${HI_HOME}/tests/golden/hf)
-hi_shape(toy_llama3 ${spec_toy_llama3} bf16)
+set(GOLDEN_MODELS toy_gqa toy_mha toy_llama3 llama_linear mistral_window mistral_nemo qwen2_bias
+    qwen2_yarn qwen3_norm qwen3_dyn gemma2_cap gemma2_plain phi3_short phi3_long)
 
-foreach(model toy_gqa toy_mha toy_llama3)
+foreach(model ${GOLDEN_MODELS})
+    set(spec_${model} ${HI_HOME}/tests/specs/${model}.lua)
+    hi_shape(${model} ${spec_${model}} bf16)
     hi_shape(${model}_f32 ${spec_${model}} f32)
     foreach(numerics f32 bf16)
         set(shape ${model})
@@ -19,8 +23,10 @@ foreach(model toy_gqa toy_mha toy_llama3)
         endif()
         foreach(budget none min)
             set(name golden_${model}_${numerics}_${budget})
-            set(place --ctx 512)
-            if(budget STREQUAL "min")        # of a context so long that not all is resident
+            set(place --ctx 1024)
+            if(model STREQUAL "qwen3_dyn")   # its angles are those of its prompt's length
+                list(APPEND place --tile 256)
+            elseif(budget STREQUAL "min")    # of a context so long that not all is resident
                 set(place --ctx 8192 --tile 256)
             endif()
             hi_placement(${name} ${spec_${model}} ${budget} --numerics ${numerics} --logits all

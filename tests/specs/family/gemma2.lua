@@ -1,0 +1,1 @@
+../../../specs/family/gemma2.lua

@@ -1,0 +1,1 @@
+../../../specs/family/mistral.lua

@@ -1,0 +1,1 @@
+../../../specs/family/phi3.lua

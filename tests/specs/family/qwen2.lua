@@ -1,0 +1,1 @@
+../../../specs/family/qwen2.lua

@@ -1,0 +1,1 @@
+../../../specs/family/qwen3.lua
