@@ -183,7 +183,7 @@ GPU_FN void attend_mask(float (*s)[ATTEND_COLS][4], const attend_args &a, const 
             int row = p.row0 + t * 16 + h * 8 + p.lane / 4;
             i64 pos = p.first_pos + row / GQA;
             int end = pos < p.keys ? (int)pos + 1 : p.keys;
-            i64 first = window_first(a, pos);
+            int first = (int)window_first(a, pos);
             GPU_UNROLL
             for (int n = 0; n < ATTEND_COLS; n++) {
                 GPU_UNROLL

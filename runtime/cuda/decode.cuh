@@ -26,7 +26,16 @@ enum {
     PART_Q_KEPT = HEAD_DIM <= 128,
     PART_CHUNKS = HEAD_DIM / 8,                  /* of 16 bytes in a key */
     PART_RING = PART_UNITS * PART_UNIT * SMEM_ROW,
-    PART_LEFT = HEAD_DIM + 8                     /* floats of a row that a warp leaves behind */
+    PART_LEFT = HEAD_DIM + 8,                    /* floats of a row that a warp leaves behind */
+
+    /* Blocks of a multiprocessor: those of 100 KB have no room for more than this, and then more
+       registers for each. */
+#if defined(__CUDA_ARCH__) && (__CUDA_ARCH__ == 860 || __CUDA_ARCH__ == 890 || __CUDA_ARCH__ >= 1200)
+    PART_ROOM = (100 << 10) / (PART_SMEM + 1024),
+#else
+    PART_ROOM = PART_BLOCKS,
+#endif
+    PART_BLOCKS_HERE = PART_ROOM < PART_BLOCKS ? PART_ROOM : PART_BLOCKS
 };
 
 static_assert(PART_UNIT == 16 && PART_STEPS * PART_UNIT * PART_WARPS == KEY_SPLIT,
@@ -216,7 +225,7 @@ GPU_FN int part_clamp(i64 keys)
     return keys < 0 ? 0 : keys < KEY_SPLIT ? (int)keys : KEY_SPLIT;
 }
 
-GPU_KERNEL(k_attend_part, attend_args, PART_THREADS, PART_BLOCKS)
+GPU_KERNEL(k_attend_part, attend_args, PART_THREADS, PART_BLOCKS_HERE)
 {
     GPU_DYN_SMEM(smem);
     /* Blocks start in the order of x, then y, then z. Those that read the same keys for other
