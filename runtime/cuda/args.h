@@ -15,7 +15,8 @@
 
 typedef long long i64;
 
-/* x (rows, HIDDEN) = rows of 'table' (VOCAB, HIDDEN), which may be pinned host memory. */
+/* x (rows, HIDDEN) = rows of 'table' (VOCAB, HIDDEN), which may be pinned host memory, times
+   EMBED_SCALE. */
 typedef struct embed_args {
     void *x;
     const void *table;
@@ -25,21 +26,25 @@ typedef struct embed_args {
 
 enum { MOST_FREQUENCIES = 128 };     /* head_dim / 2 at most */
 
-/* cs (rows, HEAD_DIM / 2, 2): cosine and sine of the float product (pos0 + row) * freq[i]. */
+/* cs (rows, HEAD_DIM / 2, 2): cosine and sine of the float product (pos0 + row) * freq[i], times
+   'scale'. */
 typedef struct rope_args {
     float *cs;
     i64 pos0;
     const i64 *pos;
     int rows;
+    float scale;
     float freq[MOST_FREQUENCIES];
 } rope_args;
 
-/* y (rows, HIDDEN) = round(round(x * rsqrt(mean(x^2) + eps)) * w). y may equal x. */
+/* y (rows, HIDDEN) = round(round(x * rsqrt(mean(x^2) + eps)) * w), or with NORM_OFFSET
+   round(x * rsqrt(mean(x^2) + eps) * (1 + w)); or 'add': round(y + that). y may equal x. */
 typedef struct norm_args {
     void *y;
     const void *x, *w;               /* w (HIDDEN) */
     int rows;
     float eps;
+    int add;
 } norm_args;
 
 /* Where new rows go: k of token 'row' of the pass, first KV head, to dst; its v v_offset behind;
@@ -77,9 +82,11 @@ typedef struct attend_args {
                                         keys at most */
     i64 pos0;
     const i64 *pos;
+    i64 window;                      /* keys that a row sees, its own included; 0: all before it.
+                                        Not 0 only where ATTN_WINDOW is not */
     int n, rows;                     /* KV heads; tokens */
     int fresh;                       /* the state is empty: do not read it */
-    float scale_log2;                /* log2(e) / sqrt(HEAD_DIM) */
+    float scale_log2;                /* log2(e) / sqrt(QUERY_SCALAR) */
     float *o;                        /* state: (n, rows * GQA, HEAD_DIM) output, not yet divided */
     float *ml;                       /* (n, rows * GQA, 2): max of scores times log2(e), sum */
     float *part_o, *part_ml;         /* decode: (n, splits, rows * GQA, ..) likewise */
@@ -102,7 +109,8 @@ typedef struct activate_args {
 } activate_args;
 
 /* y (rows, n) from x (rows, k) and w (n, k), columns [from, to): as dev_product says, but for one
-   rounding where y is added to. k is a multiple of 8. */
+   rounding where y is added to, and FINAL_SOFTCAP where mode is PRODUCT_F32. k is a multiple of
+   8. */
 typedef struct product_args {
     void *y;
     const void *x, *w, *bias;        /* rows of x and w begin at multiples of 16 bytes */

@@ -23,6 +23,7 @@
 #include "args.h"
 #include "geometry.h"
 #include "gpu.h"
+#include "window.cuh"
 
 enum {
     ATTEND_CHUNKS = HEAD_DIM / 8,    /* of 16 bytes, in a row */
@@ -172,7 +173,8 @@ GPU_FN void attend_scores(float (*s)[ATTEND_COLS][4], gpu_shared sq, gpu_shared 
 }
 
 /* Scores of keys that a row does not see, of the block that begins at 'key0', become -inf. */
-GPU_FN void attend_mask(float (*s)[ATTEND_COLS][4], const attend_place &p, int key0)
+GPU_FN void attend_mask(float (*s)[ATTEND_COLS][4], const attend_args &a, const attend_place &p,
+                        int key0)
 {
     GPU_UNROLL
     for (int t = 0; t < ATTEND_TILES; t++) {
@@ -181,12 +183,13 @@ GPU_FN void attend_mask(float (*s)[ATTEND_COLS][4], const attend_place &p, int k
             int row = p.row0 + t * 16 + h * 8 + p.lane / 4;
             i64 pos = p.first_pos + row / GQA;
             int end = pos < p.keys ? (int)pos + 1 : p.keys;
+            int first = (int)window_first(a, pos);
             GPU_UNROLL
             for (int n = 0; n < ATTEND_COLS; n++) {
                 GPU_UNROLL
                 for (int i = 0; i < 2; i++) {
                     int key = key0 + n * 8 + p.lane % 4 * 2 + i;
-                    if (key >= end || (ATTN_WINDOW && key <= pos - ATTN_WINDOW))
+                    if (key >= end || (ATTN_WINDOW && key < first))
                         s[t][n][2 * h + i] = -GPU_INF;
                 }
             }
@@ -194,11 +197,10 @@ GPU_FN void attend_mask(float (*s)[ATTEND_COLS][4], const attend_place &p, int k
     }
 }
 
-#if ATTN_SOFTCAP
 /* Scores to cap * tanh(score / cap) in units of log2; they need no further scale. */
 GPU_FN void attend_softcap(float (*s)[ATTEND_COLS][4], float scale_log2)
 {
-    const float cap = ATTN_SOFTCAP * 1.44269504088896341f, inner = scale_log2 / cap;
+    const float cap = ATTN_CAP * 1.44269504088896341f, inner = scale_log2 / cap;
     GPU_UNROLL
     for (int t = 0; t < ATTEND_TILES; t++) {
         GPU_UNROLL
@@ -209,7 +211,6 @@ GPU_FN void attend_softcap(float (*s)[ATTEND_COLS][4], float scale_log2)
         }
     }
 }
-#endif
 
 /* What exponents are relative to: 0 for a row that has seen no key yet. */
 GPU_FN float attend_base(float max)
@@ -346,7 +347,7 @@ GPU_FN void attend_run(const attend_args &a, int tile, const attend_place &p, in
     /* keys before clear and from seen on are visible to every row of the warp */
     const i64 pos = p.first_pos + p.row0 / GQA;
     const int clear = pos < p.keys ? (int)pos + 1 : p.keys;
-    const i64 seen = p.first_pos + (p.row0 + 16 * ATTEND_TILES - 1) / GQA - ATTN_WINDOW + 1;
+    const i64 seen = window_first(a, p.first_pos + (p.row0 + 16 * ATTEND_TILES - 1) / GQA);
     attend_rows r;
 
     if (!causal || first < p.keys) {
@@ -368,12 +369,11 @@ GPU_FN void attend_run(const attend_args &a, int tile, const attend_place &p, in
             attend_load_keys(sk, k + ATTEND_KEYS * HEAD_DIM * 2, !causal,
                              p.keys - key - ATTEND_KEYS);
         gpu_cp_commit();
-#if ATTN_SOFTCAP
-        attend_softcap(s, a.scale_log2);
-#endif
+        if (ATTN_CAPPED)
+            attend_softcap(s, a.scale_log2);
         if (causal && (key + ATTEND_KEYS > clear || (ATTN_WINDOW && key < seen)))
-            attend_mask(s, p, key);
-        attend_softmax(s, r, ATTN_SOFTCAP ? 1 : a.scale_log2);
+            attend_mask(s, a, p, key);
+        attend_softmax(s, r, ATTN_CAPPED ? 1 : a.scale_log2);
         attend_values(r, s, sv, p.lane);
     }
     attend_close(a, r, attend_here(a, tile));
@@ -393,7 +393,7 @@ GPU_KERNEL(k_attend_causal, attend_args, ATTEND_THREADS, ATTEND_BLOCKS)
     attend_place p = attend_here(a, tile);
     const int last = row0 + ATTEND_ROWS < p.rows ? row0 + ATTEND_ROWS - 1 : p.rows - 1;
     const i64 keys = p.first_pos + last / GQA + 1;
-    const i64 from = p.first_pos + row0 / GQA - ATTN_WINDOW + 1;
+    const i64 from = window_first(a, p.first_pos + row0 / GQA);
     int first = 0;
     p.keys = keys < 0 ? 0 : keys < p.keys ? (int)keys : p.keys;
     if (ATTN_WINDOW && from > 0)

@@ -16,6 +16,7 @@
 #include "args.h"
 #include "geometry.h"
 #include "gpu_sm90.h"
+#include "window.cuh"
 
 #if HEAD_DIM == 64 || HEAD_DIM == 128
 
@@ -73,8 +74,7 @@ template <bool CAUSAL> GPU_FN sm90_span sm90_blocks(const attend_args &a, i64 ro
         i64 sees = a.pos0 + ((last < rows ? last : rows) - 1) / GQA - a.key0 + 1;
         if (sees < end)
             end = sees;
-        if (ATTN_WINDOW)
-            first = a.pos0 + row0 / GQA - ATTN_WINDOW + 1 - a.key0;
+        first = window_first(a, a.pos0 + row0 / GQA - a.key0);
     }
     sm90_span s;
     s.first = first > 0 ? (int)(first / ATTEND_SM90_KEYS) : 0;
@@ -211,16 +211,14 @@ GPU_FN void sm90_values(float (&o)[HEAD_DIM / 2], const u32 (&p)[4 * SM90_STEPS]
         gpu_wgmma_columns(o, p + 4 * i, b + (u32)(i * 16 * 128 >> 4));
 }
 
-#if ATTN_SOFTCAP
 /* Scores to cap * tanh(score / cap) in units of log2; they need no further scale. */
 GPU_FN void sm90_softcap(float (&s)[64], float scale_log2)
 {
-    const float cap = ATTN_SOFTCAP * 1.44269504088896341f, inner = gpu_div(scale_log2, cap);
+    const float cap = ATTN_CAP * 1.44269504088896341f, inner = gpu_div(scale_log2, cap);
     GPU_UNROLL
     for (int i = 0; i < 64; i++)
         s[i] = gpu_mul(cap, gpu_tanh(gpu_mul(s[i], inner)));
 }
-#endif
 
 /* Scores of block 'block' that a row does not see become -inf. */
 GPU_FN void sm90_mask(float (&s)[64], const sm90_rows &r, int block, int column)
@@ -323,30 +321,33 @@ GPU_FN void sm90_place_rows(sm90_rows &r, const attend_args &a, i64 row)
     for (int h = 0; h < 2; h++) {
         r.index[h] = row + 8 * h;
         i64 end = a.pos0 + r.index[h] / GQA + 1 - a.key0;
-        r.first[h] = end - ATTN_WINDOW;
+        r.first[h] = window_first(a, end - 1);
         r.end[h] = end < a.n_keys ? end : a.n_keys;
     }
 }
 
-/* Blocks before this one are seen as a whole by 'row' and all after it. */
-GPU_FN int sm90_unmasked(const attend_args &a, i64 row)
+/* Blocks that a warp's 16 rows from 'row' on see as a whole: first <= b < end. */
+GPU_FN sm90_span sm90_unmasked(const attend_args &a, i64 row)
 {
     i64 end = a.pos0 + row / GQA + 1 - a.key0;
+    i64 first = window_first(a, a.pos0 + (row + 15) / GQA - a.key0);
+    sm90_span s;
     end = end < a.n_keys ? end : a.n_keys;
-    return ATTN_WINDOW || end < 0 ? 0 : (int)(end / ATTEND_SM90_KEYS);
+    s.first = first > 0 ? (int)((first + ATTEND_SM90_KEYS - 1) / ATTEND_SM90_KEYS) : 0;
+    s.end = end > 0 ? (int)(end / ATTEND_SM90_KEYS) : 0;
+    return s;
 }
 
 /* Scores of a block of keys to probabilities not yet divided; the state moves on. */
 template <bool CAUSAL>
 GPU_FN void sm90_weigh(float (&s)[64], sm90_rows &r, float (&fade)[2], const attend_args &a,
-                       int block, int unmasked)
+                       int block, sm90_span unmasked)
 {
-#if ATTN_SOFTCAP
-    sm90_softcap(s, a.scale_log2);
-#endif
-    if (CAUSAL && block >= unmasked)
+    if (ATTN_CAPPED)
+        sm90_softcap(s, a.scale_log2);
+    if (CAUSAL && (block >= unmasked.end || (ATTN_WINDOW && block < unmasked.first)))
         sm90_mask(s, r, block, (int)threadIdx.x % 4 * 2);
-    sm90_softmax(s, r, fade, ATTN_SOFTCAP ? 1 : a.scale_log2);
+    sm90_softmax(s, r, fade, ATTN_CAPPED ? 1 : a.scale_log2);
 }
 
 /*
@@ -362,7 +363,7 @@ GPU_FN void sm90_compute(const attend_args &a, const sm90_smem &m, sm90_span spa
     const int thread = (int)threadIdx.x % SM90_GROUP, column = thread % 4 * 2;
     const int n = span.end - span.first;
     const i64 warp_row = row0 + thread / 32 * 16;
-    const int unmasked = sm90_unmasked(a, warp_row);
+    const sm90_span unmasked = sm90_unmasked(a, warp_row);
     unsigned char *q = m.q + group * SM90_Q;
     sm90_rows r;
     float s[64], o[HEAD_DIM / 2], fade[2];

@@ -5,6 +5,7 @@
 */
 #include "inside.h"
 
+#include <assert.h>
 #include <math.h>
 #include "args.h"
 #include "geometry.h"
@@ -69,22 +70,24 @@ void dev_embed(hi_device *d, void *x, int32_t *ids, int64_t first, int rows)
 
 void dev_rope_table(hi_device *d, float *cs, int64_t pos0, int rows)
 {
-    rope_args a = { .cs = cs, .pos0 = pos0, .pos = word(d), .rows = rows };
+    rope_args a = { .cs = cs, .pos0 = pos0, .pos = word(d), .rows = rows,
+                    .scale = d->m->rope_scale };
 
     for (int i = 0; i < HEAD_DIM / 2; i++)
         a.freq[i] = d->m->rope_freq[i];
     kernel_launch(d, K_rope_table, (launch_shape){ rows, 1, 1, ROPE_THREADS }, &a);
 }
 
-void dev_rmsnorm(hi_device *d, void *y, const void *x, const void *w, int rows)
+void dev_rmsnorm(hi_device *d, void *y, const void *x, const void *w, int rows, dev_mode mode)
 {
-    norm_args a = { y, x, w, rows, d->m->norm_eps };
+    norm_args a = { y, x, w, rows, d->m->norm_eps, mode == DEV_ADD };
     kernel_launch(d, K_rmsnorm, (launch_shape){ rows, 1, 1, ROW_THREADS }, &a);
 }
 
 void dev_place(hi_device *d, const dev_placing *p)
 {
-    place_args a = { .qkv = p->qkv, .cs = p->cs, .rows = p->rows, .q_row = p->q_row,
+    place_args a = { .qkv = p->qkv, .cs = p->cs, .q_norm = p->q_norm, .k_norm = p->k_norm,
+                     .eps = d->m->norm_eps, .rows = p->rows, .q_row = p->q_row,
                      .n_runs = p->n_runs, .pos = word(d) };
     int64_t moved = a.pos != NULL ? d->graph.pos * HEAD_DIM * 2 : 0; /* the kernel moves it on */
 
@@ -170,7 +173,7 @@ void dev_open_heads(hi_device *d, float *carry, int n, int rows)
 /* Is every key there for every row, in whole blocks? Then no block needs a mask. */
 static bool all_visible(const attend_args *a, int block)
 {
-    return ATTN_WINDOW == 0 && a->n_keys % block == 0 && a->key0 + a->n_keys <= a->pos0 + 1;
+    return a->window == 0 && a->n_keys % block == 0 && a->key0 + a->n_keys <= a->pos0 + 1;
 }
 
 /* Hopper's copy engine fetches k and v by maps of where they are now. */
@@ -224,14 +227,16 @@ void dev_attend(hi_device *d, const dev_attention *p)
         .n_keys = p->n_keys,
         .pos0 = p->pos0,
         .pos = word(d),
+        .window = p->window,
         .n = p->n,
         .rows = p->rows,
         .fresh = d->fresh,
-        .scale_log2 = (float)(M_LOG2E / sqrt(HEAD_DIM)),
+        .scale_log2 = (float)(M_LOG2E / sqrt(QUERY_SCALAR)),
         .o = p->carry,
         .ml = carry_ml(p->carry, p->n, p->rows),
     };
 
+    assert(a.window == 0 || ATTN_WINDOW != 0);
     d->fresh = false;
     if (a.pos != NULL && a.key0 == d->graph.first)
         a.n_keys = d->graph.end - a.key0;        /* most of them are yet to come */

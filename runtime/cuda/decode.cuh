@@ -19,13 +19,23 @@
 #include "args.h"
 #include "geometry.h"
 #include "gpu.h"
+#include "window.cuh"
 
 enum {
     PART_STEPS = PART_KEYS / PART_UNIT,          /* units of keys of a warp, and of values */
     PART_Q_KEPT = HEAD_DIM <= 128,
     PART_CHUNKS = HEAD_DIM / 8,                  /* of 16 bytes in a key */
     PART_RING = PART_UNITS * PART_UNIT * SMEM_ROW,
-    PART_LEFT = HEAD_DIM + 8                     /* floats of a row that a warp leaves behind */
+    PART_LEFT = HEAD_DIM + 8,                    /* floats of a row that a warp leaves behind */
+
+    /* Blocks of a multiprocessor: those of 100 KB have no room for more than this, and then more
+       registers for each. */
+#if defined(__CUDA_ARCH__) && (__CUDA_ARCH__ == 860 || __CUDA_ARCH__ == 890 || __CUDA_ARCH__ >= 1200)
+    PART_ROOM = (100 << 10) / (PART_SMEM + 1024),
+#else
+    PART_ROOM = PART_BLOCKS,
+#endif
+    PART_BLOCKS_HERE = PART_ROOM < PART_BLOCKS ? PART_ROOM : PART_BLOCKS
 };
 
 static_assert(PART_UNIT == 16 && PART_STEPS * PART_UNIT * PART_WARPS == KEY_SPLIT,
@@ -117,16 +127,16 @@ GPU_FN void part_softmax(const part_warp &w, float (*s)[4], int r, float scale, 
     for (int i = 0; i < PART_KEYS / 4; i++) {
         float *x = &s[i / 2][2 * r + i % 2];
         int j = key + i / 2 * 8 + i % 2;
-        if (ATTN_SOFTCAP)
-            *x = gpu_tanh(*x * (scale * 0.69314718f / (ATTN_SOFTCAP + !ATTN_SOFTCAP)));
+        if (ATTN_CAPPED)
+            *x = gpu_tanh(*x * (scale * 0.69314718f / ATTN_CAP));
         if (j >= w.high[r] || (ATTN_WINDOW && j < w.low[r]))
             *x = -GPU_INF;
         top = gpu_max(top, *x);
     }
     top = gpu_max(top, gpu_shfl_xor(top, 1));
     top = gpu_max(top, gpu_shfl_xor(top, 2));
-    if (ATTN_SOFTCAP)
-        scale = ATTN_SOFTCAP * 1.44269504f;
+    if (ATTN_CAPPED)
+        scale = ATTN_CAP * 1.44269504f;
     *max = gpu_mul(top, scale);
     const float shift = *max == -GPU_INF ? 0 : *max;
     GPU_UNROLL
@@ -215,7 +225,7 @@ GPU_FN int part_clamp(i64 keys)
     return keys < 0 ? 0 : keys < KEY_SPLIT ? (int)keys : KEY_SPLIT;
 }
 
-GPU_KERNEL(k_attend_part, attend_args, PART_THREADS, PART_BLOCKS)
+GPU_KERNEL(k_attend_part, attend_args, PART_THREADS, PART_BLOCKS_HERE)
 {
     GPU_DYN_SMEM(smem);
     /* Blocks start in the order of x, then y, then z. Those that read the same keys for other
@@ -234,7 +244,7 @@ GPU_KERNEL(k_attend_part, attend_args, PART_THREADS, PART_BLOCKS)
     const int keys = part_clamp(exist < seen_last ? exist : seen_last);
     part_warp w;
 
-    if (keys == 0 || (ATTN_WINDOW && seen + row0 / GQA - ATTN_WINDOW >= keys)) {
+    if (keys == 0 || window_first(a, seen - 1 + row0 / GQA) >= keys) {
         if (tid < rows)
             *(f32x2 *)(a.part_ml + (part + tid) * 2) = { -GPU_INF, 0 };
         return;
@@ -242,8 +252,7 @@ GPU_KERNEL(k_attend_part, attend_args, PART_THREADS, PART_BLOCKS)
     w.lane = tid & 31;
     w.first = tid / 32 * PART_KEYS;
     w.chunks = (keys - w.first) * PART_CHUNKS - w.lane;
-    w.left = smem + PART_ROWS * SMEM_ROW + tid / 32 * PART_RING;
-    w.ring = gpu_shared_at(w.left);
+    w.ring = gpu_shared_at(smem) + PART_ROWS * SMEM_ROW + tid / 32 * PART_RING;
     w.k = a.k + kv_head * a.head_pitch + ((i64)split * KEY_SPLIT + w.first) * (HEAD_DIM * 2);
     w.k += w.lane * 16;
     w.v = w.k + a.v_offset;
@@ -261,7 +270,7 @@ GPU_KERNEL(k_attend_part, attend_args, PART_THREADS, PART_BLOCKS)
     for (int r = 0; r < 2; r++) {
         i64 sees = seen + (row0 + (w.lane >> 2) + 8 * r) / GQA;
         w.high[r] = part_clamp(exist < sees ? exist : sees);
-        w.low[r] = part_clamp(sees - ATTN_WINDOW);
+        w.low[r] = part_clamp(window_first(a, sees - 1));
     }
     gpu_cp_wait<PART_UNITS>();       /* the queries have landed, */
     gpu_sync();                      /* those that other warps fetched too */
@@ -273,9 +282,11 @@ GPU_KERNEL(k_attend_part, attend_args, PART_THREADS, PART_BLOCKS)
     part_softmax(w, s, 1, a.scale_log2, &max[1], &sum[1]);
     part_round(s, p);
     part_output(w, p, o);
+    /* asked anew: to keep them all the while would take registers */
+    w.left = smem + PART_ROWS * SMEM_ROW + gpu_thread() / 32 * PART_RING;
     part_leave(w, o, max, sum);
     gpu_sync();
-    for (int i = tid; i < rows * (HEAD_DIM / 4); i += PART_THREADS) {
+    for (int i = gpu_thread(); i < rows * (HEAD_DIM / 4); i += PART_THREADS) {
         int r = i / (HEAD_DIM / 4);
         part_add(smem + PART_ROWS * SMEM_ROW, r, i % (HEAD_DIM / 4) * 4,
                  a.part_o + (part + r) * HEAD_DIM, a.part_ml + (part + r) * 2);

@@ -7,15 +7,34 @@
 
 #include "shape.h"
 
+/* What a model may have; numbers that need not be whole are tested in C, never by #if. */
+#ifndef QUERY_SCALAR
+#define QUERY_SCALAR HEAD_DIM        /* scores are scaled by its -0.5th power */
+#endif
 #ifndef ATTN_SOFTCAP
 #define ATTN_SOFTCAP 0               /* scores = cap * tanh(scores / cap); 0: none */
 #endif
+#ifndef FINAL_SOFTCAP
+#define FINAL_SOFTCAP 0              /* the same of the model's own scores */
+#endif
 #ifndef ATTN_WINDOW
-#define ATTN_WINDOW 0                /* keys a row sees, its own included; 0: all */
+#define ATTN_WINDOW 0                /* keys a row sees, its own included, in layers that have a
+                                        window: attend_args.window; 0: none has */
 #endif
 #ifndef QK_NORM
 #define QK_NORM 0                    /* 1: RMSNorm of every query and key head before rotation */
 #endif
+#ifndef NORM_OFFSET
+#define NORM_OFFSET 0                /* 1: norms multiply by 1 + w, and round once */
+#endif
+#ifndef EMBED_SCALE
+#define EMBED_SCALE 1                /* of the embedding */
+#endif
+
+#define ATTN_CAPPED (ATTN_SOFTCAP > 0)
+#define ATTN_CAP ((float)(ATTN_CAPPED ? ATTN_SOFTCAP : 1))     /* also where none is: to divide by */
+#define FINAL_CAPPED (FINAL_SOFTCAP > 0)
+#define FINAL_CAP ((float)(FINAL_CAPPED ? FINAL_SOFTCAP : 1))
 
 enum {
     KEY_SPLIT = 256,                 /* ORDER NUMERICS: gen.h */

@@ -10,10 +10,20 @@
 
 enum { REACH = 2048 };
 
+/* Has a layer a window? Where its newest row goes then hangs on the position in another way than a
+   graph can tell: modulo near_rows. */
+static bool has_window(const hi_model *m)
+{
+    for (int l = 0; l < m->layers; l++)
+        if (m->layer[l].window > 0)
+            return true;
+    return false;
+}
+
 /* Does a token move nothing, and is there a word for its position? */
 static bool can_repeat(const hi_model *m)
 {
-    return !m->offload && m->weight_slots == 0 && m->embed >= 0 &&
+    return !has_window(m) && !m->offload && m->weight_slots == 0 && m->embed >= 0 &&
            m->buf[HI_DECODE][HI_B_WORK].bytes > WORD_BYTES;
 }
 

@@ -211,11 +211,14 @@ static bool add_all(lt_plans *p, const hi_model *m, char *err, size_t n)
 {
     int q_cols = m->heads * m->head_dim, qkv = q_cols + 2 * m->kv_heads * m->head_dim;
     const hi_layer *l = &m->layer[0];
+    /* what is normed before it is added is stored */
+    dev_mode attended = l->attn_post_norm < 0 ? DEV_ADD : DEV_STORE;
+    dev_mode fed = l->mlp_post_norm < 0 ? DEV_ADD : DEV_STORE;
     const lt_shape SHAPES[] = {
         { qkv, m->hidden, m->hidden, DEV_STORE, l->qkv_bias >= 0, q_cols },
-        { m->hidden, q_cols, q_cols, DEV_ADD, l->o_bias >= 0, 0 },
+        { m->hidden, q_cols, q_cols, attended, l->o_bias >= 0, 0 },
         { 2 * m->ffn, m->hidden, m->hidden, DEV_STORE, l->gate_up_bias >= 0, 0 },
-        { m->hidden, m->ffn, 2 * m->ffn, DEV_ADD, l->down_bias >= 0, 0 },
+        { m->hidden, m->ffn, 2 * m->ffn, fed, l->down_bias >= 0, 0 },
     };
 
     for (size_t i = 0; i < sizeof SHAPES / sizeof *SHAPES; i++)

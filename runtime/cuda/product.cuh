@@ -96,6 +96,8 @@ GPU_FN void product_end(const product_args &a, int row, int col, float v)
         v = gpu_add(v, gpu_bf16(*y));
     if (a.bias)
         v = gpu_add(v, gpu_bf16(((const bf16 *)a.bias)[col]));
+    if (FINAL_CAPPED && a.mode == PRODUCT_F32)
+        v = FINAL_CAP * gpu_tanh(gpu_div(v, FINAL_CAP));
     if (a.mode == PRODUCT_F32)
         ((float *)a.y)[at] = v;
     else

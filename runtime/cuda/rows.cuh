@@ -59,15 +59,46 @@ GPU_FN float row_squares(u32x4 v, float sum)
     return sum;
 }
 
-/* round(round(x * scale) * w) of eight */
+/* round(round(x * scale) * w) of eight; with NORM_OFFSET round(x * scale * (1 + w)) */
 GPU_FN u32x4 row_normed(u32x4 v, float scale, u32x4 w)
 {
-    float x[8];
+    float x[8], by[8];
     row_unpack(x, v);
     GPU_UNROLL
     for (int i = 0; i < 8; i++)
         x[i] *= scale;
-    return row_round_times(x, w);
+    if (!NORM_OFFSET)
+        return row_round_times(x, w);
+    row_unpack(by, w);
+    GPU_UNROLL
+    for (int i = 0; i < 8; i++)
+        x[i] *= gpu_add(by[i], 1);
+    return row_pack(x);
+}
+
+/* round(x + y) of eight */
+GPU_FN u32x4 row_sum(u32x4 v, u32x4 w)
+{
+    float x[8], y[8];
+    row_unpack(x, v);
+    row_unpack(y, w);
+    GPU_UNROLL
+    for (int i = 0; i < 8; i++)
+        x[i] += y[i];
+    return row_pack(x);
+}
+
+/* round(x * EMBED_SCALE) of eight; without one they pass as they are, NaN with its bits. */
+GPU_FN u32x4 row_embedded(u32x4 v)
+{
+    float x[8];
+    if (EMBED_SCALE == 1)
+        return v;
+    row_unpack(x, v);
+    GPU_UNROLL
+    for (int i = 0; i < 8; i++)
+        x[i] *= (float)EMBED_SCALE;
+    return row_pack(x);
 }
 
 /* The table may be in host memory: a thread's pieces are all under way at once. */
@@ -86,7 +117,7 @@ GPU_KERNEL(k_embed, embed_args, ROW_THREADS, 1)
     for (int i = 0; i < NORM_CHUNKS; i++) {
         int c = (int)threadIdx.x + i * ROW_THREADS;
         if (c < ROW_CHUNKS)
-            gpu_store16(to + c, v[i]);
+            gpu_store16(to + c, row_embedded(v[i]));
     }
 }
 
@@ -97,6 +128,7 @@ GPU_KERNEL(k_rope_table, rope_args, ROPE_THREADS, 1)
     if (i < HEAD_DIM / 2) {
         f32x2 cs;
         gpu_sincos(gpu_mul((float)pos, a.freq[i]), &cs.y, &cs.x);
+        cs = { gpu_mul(cs.x, a.scale), gpu_mul(cs.y, a.scale) };
         *(f32x2 *)(a.cs + (row * (HEAD_DIM / 2) + i) * 2) = cs;
     }
 }
@@ -133,8 +165,10 @@ GPU_KERNEL(k_rmsnorm, norm_args, ROW_THREADS, 1)
     GPU_UNROLL
     for (int i = 0; i < NORM_CHUNKS; i++) {
         int c = tid + i * ROW_THREADS;
-        if (c < ROW_CHUNKS)
-            gpu_store16((u32x4 *)a.y + at + c, row_normed(x[i], scale, w[i]));
+        if (c < ROW_CHUNKS) {
+            u32x4 *y = (u32x4 *)a.y + at + c, v = row_normed(x[i], scale, w[i]);
+            gpu_store16(y, a.add ? row_sum(gpu_load16(y), v) : v);
+        }
     }
 }
 

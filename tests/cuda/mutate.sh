@@ -47,7 +47,7 @@ program() {
         done
         ld -r $objects -o "$test_objects"
     fi
-    $cplus $kernel_options $options $include -c "$2/kernels.cu" -o "$work/kernels.o"
+    $cplus $kernel_options $options $include -c "$2/kernels.cu" -o "$work/kernels.o" || return
     $c $options "$test_objects" "$work/kernels.o" "$machine" -rdynamic -lcmocka -lm -lpthread -ldl \
         -o "$1"
 }
@@ -77,7 +77,10 @@ mutate() {
     # there, and again after it
     case $file in geometry.h | tensor_map.c) own=true ;; *) own=false ;; esac
     ! $own || rm -f "$work/$test.$shape.$build.o"
-    program "$work/faulty" "$work/kernels" "$test" "$shape" "$build"
+    program "$work/faulty" "$work/kernels" "$test" "$shape" "$build" || {
+        echo "does not compile: $file: $fault"
+        return 1
+    }
     ! $own || rm -f "$work/$test.$shape.$build.o"
     if passes "$work/faulty"; then
         echo "NOT FOUND by $test $shape $build: $file: $fault"

@@ -110,10 +110,11 @@ attend_args call_of(const data *d)
                           .key0 = d->s.key0,
                           .n_keys = d->s.n_keys,
                           .pos0 = d->s.pos0,
+                          .window = d->window,
                           .n = d->s.n,
                           .rows = d->s.tokens,
                           .fresh = 1,
-                          .scale_log2 = (float)(M_LOG2E / sqrt(HEAD_DIM)),
+                          .scale_log2 = (float)(M_LOG2E / sqrt(QUERY_SCALAR)),
                           .o = d->d_o,
                           .ml = d->d_ml };
 }
@@ -157,7 +158,7 @@ static i64 visible(const data *d, i64 row, i64 *end)
 {
     i64 seen = d->s.pos0 + row / GQA - d->s.key0 + 1;
     *end = seen < d->s.n_keys ? seen : d->s.n_keys;
-    return ATTN_WINDOW && seen > ATTN_WINDOW ? seen - ATTN_WINDOW : 0;
+    return d->window && seen > d->window ? seen - d->window : 0;
 }
 
 /* Scores in units of log2 to x; returns the error that one may have. */
@@ -173,9 +174,9 @@ static double scores(const data *d, int head, i64 row, double *x, i64 low, i64 e
             sum += p;
             abs += fabs(p);
         }
-        sum /= sqrt(HEAD_DIM);
+        sum /= sqrt(QUERY_SCALAR);
         x[j] = (cap != 0 ? cap * tanh(sum / cap) : sum) * M_LOG2E;
-        size = fmax(size, abs / sqrt(HEAD_DIM) * M_LOG2E);
+        size = fmax(size, abs / sqrt(QUERY_SCALAR) * M_LOG2E);
     }
     return (sqrt(HEAD_DIM) + 8) * 0x1p-23 * (size + 1 + cap);
 }
@@ -232,4 +233,116 @@ void check_rows(const data *d)
             check_row(d, h, r, x);
     }
     free(x);
+}
+
+/* ---- windows ---- */
+
+const i64 WINDOWS[] = { 0, ATTN_WINDOW, 1, 128 };
+
+data make_windowed(scene s, i64 window, float q_scale)
+{
+    data d = make_data(s, q_scale);
+    d.window = window;
+    return d;
+}
+
+/* Keys and values [from, to) of every head. */
+static void set_keys(const data *d, i64 from, i64 to, uint16_t k, uint16_t v)
+{
+    for (int h = 0; h < d->s.n; h++)
+        for (i64 i = from * HEAD_DIM; i < to * HEAD_DIM; i++) {
+            key_of(d, h, 0)[i] = k;
+            value_of(d, h, 0)[i] = v;
+        }
+    upload(d);
+}
+
+/* The rows of tokens from 't' on. */
+static void check_same_from(const data *d, const state *want, int t)
+{
+    for (int h = 0; h < d->s.n; h++) {
+        i64 row = h * d->rows + (i64)t * GQA;
+        size_t rows = (size_t)(d->s.tokens - t) * GQA;
+        assert_memory_equal(d->ml + row * 2, want->ml + row * 2, rows * 2 * sizeof *d->ml);
+        assert_memory_equal(d->o + row * HEAD_DIM, want->o + row * HEAD_DIM,
+                            rows * HEAD_DIM * sizeof *d->o);
+    }
+}
+
+static void check_begin(scene s, i64 window, void (*run)(attend_args *a))
+{
+    data d = make_windowed(s, window, 2);
+    const i64 first = s.pos0 - window + 1, splits = first / KEY_SPLIT * KEY_SPLIT;
+    attend_args a = call_of(&d);
+    run(&a);
+    fetch(&d);
+    check_rows(&d);
+    state want = keep(&d);
+    for (i64 key = KEY_SPLIT; key <= splits; key += KEY_SPLIT) {
+        a = call_of(&d);
+        a.k += key * HEAD_DIM * 2;
+        a.key0 += key;
+        a.n_keys -= key;
+        run(&a);
+        fetch(&d);
+        check_same(&d, &want);
+    }
+    for (int t = 0; t < s.tokens; t += s.tokens > 1 ? s.tokens - 1 : 1) {
+        set_keys(&d, 0, splits, 0x7fc1, 0xffc1);
+        set_keys(&d, splits, first + t, to_bf16(t ? -1e30f : 1e30f), to_bf16(3e38f));
+        a = call_of(&d);
+        run(&a);
+        fetch(&d);
+        check_same_from(&d, &want, t);
+    }
+    drop(&want);
+    free_data(&d);
+}
+
+/* The call goes on with tokens that are far behind its keys. */
+static void check_passed(scene s, i64 window, void (*run)(attend_args *a))
+{
+    data d = make_windowed(s, window, 2);
+    attend_args a = call_of(&d);
+    run(&a);
+    fetch(&d);
+    state before = keep(&d);
+    a.pos0 += 100000;
+    a.fresh = 0;
+    run(&a);
+    fetch(&d);
+    check_same(&d, &before);
+    a.fresh = 1;
+    run(&a);
+    fetch(&d);
+    d.s.pos0 = a.pos0;
+    check_rows(&d);
+    drop(&before);
+    free_data(&d);
+}
+
+static void check_wide(scene s, void (*run)(attend_args *a))
+{
+    data d = make_data(s, 2);
+    attend_args a = call_of(&d);
+    a.window = 0;
+    run(&a);
+    fetch(&d);
+    state all = keep(&d);
+    a.window = s.pos0 + s.tokens;
+    run(&a);
+    fetch(&d);
+    check_same(&d, &all);
+    drop(&all);
+    free_data(&d);
+}
+
+void check_windows(scene s, void (*run)(attend_args *a))
+{
+    for (int w = 1; w < N_WINDOWS; w++) {
+        check_begin(s, WINDOWS[w], run);
+        check_passed(s, WINDOWS[w], run);
+    }
+    if (N_WINDOWS > 1)
+        check_wide(s, run);
 }

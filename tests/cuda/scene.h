@@ -27,6 +27,7 @@ typedef struct scene {
 
 typedef struct data {
     scene s;
+    i64 window;                      /* that the tokens look through; 0: none */
     i64 rows, v_offset, pitch;       /* rows of one KV head */
     size_t q_bytes, kv_bytes, o_bytes, ml_bytes;
     uint16_t *q;                     /* on the host: (tokens, STRIDE) */
@@ -63,5 +64,19 @@ void check_near(double got, double want, double tolerance);
 
 /* The fetched state of every row against double precision. */
 void check_rows(const data *d);
+
+/* Windows that scenes are seen through; the first is none, and the only one where the shape has
+   none. */
+enum { N_WINDOWS = !ATTN_WINDOW ? 1 : HEAD_DIM > 128 ? 2 : 4 };    /* of long heads fewer: time */
+extern const i64 WINDOWS[];
+data make_windowed(scene s, i64 window, float q_scale);
+
+/*
+** What a row does not see through a window does not show, to the bit: where the call's keys begin,
+** at any split at or before the window; NaN in whole splits before it, and whatever finite rows in
+** what is left. A window that has moved past all keys leaves a state as it is, one over all of them
+** is none. 'run' launches a call; the scene begins with key 0.
+*/
+void check_windows(scene s, void (*run)(attend_args *a));
 
 #endif

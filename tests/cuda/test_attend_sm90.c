@@ -56,11 +56,11 @@ static const scene CAUSAL[] = {
     { KV_HEADS, 2, 510, 0, 512 },  { 1, 1, 640, 0, 641 },
 };
 
-/* Every key is seen, also through a window. */
+/* Every key is seen. */
 static const scene FULL[] = {
     { TWO, 3, 128, 0, 128 },
-    { 1, ATTN_WINDOW ? 30 : 130 / GQA + 1, ATTN_WINDOW ? 640 : 5000, 512, 128 },
-    { 1, 64 / GQA + 1, ATTN_WINDOW ? 127 : 700, 0, ATTN_WINDOW ? 128 : 640 },
+    { 1, 130 / GQA + 1, 5000, 512, 128 },
+    { 1, 64 / GQA + 1, 700, 0, 640 },
 };
 
 enum { N_CAUSAL = sizeof CAUSAL / sizeof CAUSAL[0], N_FULL = sizeof FULL / sizeof FULL[0] };
@@ -68,8 +68,8 @@ enum { N_CAUSAL = sizeof CAUSAL / sizeof CAUSAL[0], N_FULL = sizeof FULL / sizeo
 static void test_causal(void **unused)
 {
     (void)unused;
-    for (int i = 0; i < N_CAUSAL; i++) {
-        data d = make_data(CAUSAL[i], 2);
+    for (int i = 0; i < N_CAUSAL * N_WINDOWS; i++) {
+        data d = make_windowed(CAUSAL[i / N_WINDOWS], WINDOWS[i % N_WINDOWS], 2);
         run("k_attend_causal_sm90", &d);
         check_rows(&d);
         free_data(&d);
@@ -114,7 +114,7 @@ static void run_cut(const data *d, i64 step, int full)
         a.key0 += key;
         a.n_keys = left < step ? left : step;
         a.fresh = key == 0;
-        int all = !ATTN_WINDOW && a.key0 + a.n_keys <= a.pos0 + 1 &&
+        int all = !a.window && a.key0 + a.n_keys <= a.pos0 + 1 &&
                   a.n_keys % ATTEND_SM90_KEYS == 0;
         attend(full && all ? "k_attend_full_sm90" : "k_attend_causal_sm90", &a);
     }
@@ -124,18 +124,20 @@ static void run_cut(const data *d, i64 step, int full)
 static void test_cut(void **unused)
 {
     (void)unused;
-    data d = make_data((scene){ TWO, 128 / GQA + 3, 560, 0, 700 }, 4);
-    run("k_attend_causal_sm90", &d);
-    check_rows(&d);
-    state whole = keep(&d);
-    for (int full = 0; full < 2; full++) {
-        for (i64 step = KEY_SPLIT; step < 4 * KEY_SPLIT; step += KEY_SPLIT) {
-            run_cut(&d, step, full);
-            check_same(&d, &whole);
+    for (int w = 0; w < N_WINDOWS; w++) {
+        data d = make_windowed((scene){ TWO, 128 / GQA + 3, 560, 0, 700 }, WINDOWS[w], 4);
+        run("k_attend_causal_sm90", &d);
+        check_rows(&d);
+        state whole = keep(&d);
+        for (int full = 0; full < (w ? 1 : 2); full++) {
+            for (i64 step = KEY_SPLIT; step < 4 * KEY_SPLIT; step += KEY_SPLIT) {
+                run_cut(&d, step, full);
+                check_same(&d, &whole);
+            }
         }
+        drop(&whole);
+        free_data(&d);
     }
-    drop(&whole);
-    free_data(&d);
 }
 
 /* Tokens [t, t + tokens) in a launch of their own. */
@@ -162,14 +164,16 @@ static void test_alone(void **unused)
 {
     static const int PART[] = { 1, 2, 17, 1, 40, 3 };
     (void)unused;
-    data d = make_data((scene){ 1, 64, 200, 0, 264 }, 4);
-    run("k_attend_causal_sm90", &d);
-    state together = keep(&d);
-    for (int i = 0, t = 0; i < 6; t += PART[i++])
-        run_part(&d, t, PART[i]);
-    check_same(&d, &together);
-    drop(&together);
-    free_data(&d);
+    for (int w = 0; w < N_WINDOWS; w++) {
+        data d = make_windowed((scene){ 1, 64, 200, 0, 264 }, WINDOWS[w], 4);
+        run("k_attend_causal_sm90", &d);
+        state together = keep(&d);
+        for (int i = 0, t = 0; i < 6; t += PART[i++])
+            run_part(&d, t, PART[i]);
+        check_same(&d, &together);
+        drop(&together);
+        free_data(&d);
+    }
 }
 
 /* Keys that no row sees: an empty state if it is fresh, else the state as it was. */
@@ -194,6 +198,19 @@ static void test_unseen(void **unused)
     free_data(&d);
 }
 
+static void run_causal(attend_args *a)
+{
+    attend("k_attend_causal_sm90", a);
+}
+
+/* Tokens about a block of threads; a window that begins within one block of keys and another. */
+static void test_windows(void **unused)
+{
+    (void)unused;
+    check_windows((scene){ TWO, 128 / GQA + 3, 900, 0, 903 + 128 / GQA }, run_causal);
+    check_windows((scene){ 1, 2, 700, 0, 702 }, run_causal);
+}
+
 /* ---- properties ---- */
 
 /* v = 1 gives 1: what the probabilities lose to rounding is all that differs. */
@@ -216,7 +233,7 @@ int main(void)
         cmocka_unit_test(test_causal), cmocka_unit_test(test_full),
         cmocka_unit_test(test_saturated), cmocka_unit_test(test_cut),
         cmocka_unit_test(test_alone), cmocka_unit_test(test_unseen),
-        cmocka_unit_test(test_ones),
+        cmocka_unit_test(test_windows), cmocka_unit_test(test_ones),
     };
     if (tensor_map_load()) {
         printf("no tensor maps: skipped\n");

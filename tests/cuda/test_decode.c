@@ -83,8 +83,8 @@ enum { N_SCENES = sizeof SCENES / sizeof SCENES[0] };
 static void test_reference(void **unused)
 {
     (void)unused;
-    for (int i = 0; i < N_SCENES; i++) {
-        data d = make_data(SCENES[i], 2);
+    for (int i = 0; i < N_SCENES * N_WINDOWS; i++) {
+        data d = make_windowed(SCENES[i / N_WINDOWS], WINDOWS[i % N_WINDOWS], 2);
         run(&d);
         check_rows(&d);
         free_data(&d);
@@ -124,15 +124,17 @@ static void run_cut(const data *d, i64 step)
 static void test_cut(void **unused)
 {
     (void)unused;
-    data d = make_data((scene){ 1, 3, 1290, 0, 1293 }, 2);
-    run(&d);
-    state whole = keep(&d);
-    for (i64 step = 1; step < 4; step++) {
-        run_cut(&d, step);
-        check_same(&d, &whole);
+    for (int w = 0; w < N_WINDOWS; w++) {
+        data d = make_windowed((scene){ 1, 3, 1290, 0, 1293 }, WINDOWS[w], 2);
+        run(&d);
+        state whole = keep(&d);
+        for (i64 step = 1; step < 4; step++) {
+            run_cut(&d, step);
+            check_same(&d, &whole);
+        }
+        drop(&whole);
+        free_data(&d);
     }
-    drop(&whole);
-    free_data(&d);
 }
 
 /* Token t alone, over n_keys keys, has the bits it has among many. */
@@ -159,8 +161,8 @@ static void test_alone(void **unused)
     static const scene scenes[] = { { TWO, 7, 500, 0, 507 }, { 1, 16, 240, 0, 256 },
                                     { 1, 5, 800, 256, 300 } };
     (void)unused;
-    for (int i = 0; i < 3; i++) {
-        data d = make_data(scenes[i], 2);
+    for (int i = 0; i < 3 * N_WINDOWS; i++) {
+        data d = make_windowed(scenes[i / N_WINDOWS], WINDOWS[i % N_WINDOWS], 2);
         run(&d);
         state all = keep(&d);
         for (int t = 0; t < d.s.tokens; t += 3) {
@@ -234,6 +236,19 @@ static void test_empty(void **unused)
     check_same(&d, &before);
     drop(&before);
     free_data(&d);
+}
+
+static void attend_all(attend_args *a)
+{
+    a->splits = splits_of(a->n_keys);
+    attend(a);
+}
+
+static void test_windows(void **unused)
+{
+    (void)unused;
+    check_windows((scene){ TWO, 1, 900, 0, 901 }, attend_all);
+    check_windows((scene){ 1, 16, 760, 0, 776 }, attend_all);
 }
 
 /* ---- merge alone ---- */
@@ -405,7 +420,7 @@ int main(void)
         cmocka_unit_test(test_cut),       cmocka_unit_test(test_alone),
         cmocka_unit_test(test_pos),       cmocka_unit_test(test_empty),
         cmocka_unit_test(test_merge),     cmocka_unit_test(test_ones),
-        cmocka_unit_test(test_linear),
+        cmocka_unit_test(test_linear),    cmocka_unit_test(test_windows),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -116,9 +116,12 @@ static void test_embed(void **unused)
     a.table = d_table;
     a.x = dev_new(ROWS * BYTES);
     dev_launch("k_embed", ROWS, 1, 1, ROW_THREADS, 0, &a, sizeof a);
-    unsigned char *x = from_device(a.x, ROWS * BYTES);
-    for (int r = 0; r < ROWS; r++)
-        assert_memory_equal(x + r * BYTES, table + (size_t)ids[r] * HIDDEN, BYTES);
+    uint16_t *x = from_device(a.x, ROWS * BYTES);
+    for (int r = 0; r < ROWS; r++) {
+        const uint16_t *from = table + (size_t)ids[r] * HIDDEN;
+        for (int i = 0; i < HIDDEN; i++)
+            assert_true(of_bf16(x[r * HIDDEN + i]) == rounded(of_bf16(from[i]) * (double)EMBED_SCALE));
+    }
     dev_free(d_ids);
     dev_free(d_table);
     free(table);
@@ -132,9 +135,11 @@ static void test_rope_table(void **unused)
     enum { ROWS = 9, BYTES = ROWS * HEAD_DIM * 4 };
     (void)unused;
     for (int p = 0; p < 10; p++) {
+        const float scale = p % 3 ? 1.1902381f : 1;
         i64 pos0 = positions[p / 2];
         void *pos = on_device(&pos0, sizeof pos0);
-        rope_args a = { .pos0 = p % 2 ? -99 : pos0, .pos = p % 2 ? pos : NULL, .rows = ROWS };
+        rope_args a = { .pos0 = p % 2 ? -99 : pos0, .pos = p % 2 ? pos : NULL, .rows = ROWS,
+                        .scale = scale };
         for (int i = 0; i < HALF; i++)
             a.freq[i] = (float)pow(500000, -2.0 * i / HEAD_DIM) * (pos0 > 10000000 ? 0.59f : 1);
         a.cs = dev_new(BYTES);
@@ -144,8 +149,8 @@ static void test_rope_table(void **unused)
             for (int i = 0; i < HALF; i++) {
                 volatile float angle = (float)(pos0 + r) * a.freq[i];
                 const float *got = cs + (r * HALF + i) * 2;
-                assert_true(fabs(got[0] - cos(angle)) < 2e-7);
-                assert_true(fabs(got[1] - sin(angle)) < 2e-7);
+                assert_true(fabs(got[0] - scale * cos(angle)) < 2e-7);
+                assert_true(fabs(got[1] - scale * sin(angle)) < 2e-7);
             }
         free(cs);
         dev_free(pos);
@@ -168,12 +173,13 @@ static void norm_scales(double *scale, const uint16_t *x, int n, float eps)
 
 static double normed(uint16_t x, double scale, uint16_t w)
 {
-    return rounded(rounded(of_bf16(x) * scale) * of_bf16(w));
+    return NORM_OFFSET ? rounded(of_bf16(x) * scale * (1 + (double)of_bf16(w)))
+                       : rounded(rounded(of_bf16(x) * scale) * of_bf16(w));
 }
 
-static void norm(void *y, const void *x, const void *w, int rows, float eps)
+static void norm(void *y, const void *x, const void *w, int rows, float eps, int add)
 {
-    norm_args a = { y, x, w, rows, eps };
+    norm_args a = { y, x, w, rows, eps, add };
     dev_launch("k_rmsnorm", (unsigned)rows, 1, 1, ROW_THREADS, NORM_SMEM, &a, sizeof a);
 }
 
@@ -191,9 +197,9 @@ static void test_norm(void **unused)
         x[4 * HIDDEN + i] = 0;
     }
     void *d_x = on_device(x, BYTES), *d_w = on_device(w, ROW), *d_y = dev_new(BYTES);
-    norm(d_y, d_x, d_w, ROWS, eps);
+    norm(d_y, d_x, d_w, ROWS, eps, 0);
     for (int r = ROWS - 1; r >= 0; r--)          /* each row alone, in place */
-        norm((char *)d_x + r * ROW, (char *)d_x + r * ROW, d_w, 1, eps);
+        norm((char *)d_x + r * ROW, (char *)d_x + r * ROW, d_w, 1, eps, 0);
     uint16_t *y = from_device(d_y, BYTES), *alone = from_device(d_x, BYTES);
     assert_memory_equal(y, alone, BYTES);
     for (int r = 0; r < ROWS; r++) {
@@ -211,6 +217,29 @@ static void test_norm(void **unused)
     free(w);
     free(y);
     free(alone);
+}
+
+/* What is added is what would be stored. */
+static void test_add_norm(void **unused)
+{
+    enum { ROWS = 3, N = ROWS * HIDDEN };
+    const float eps = 1e-6f;
+    (void)unused;
+    uint16_t *x = random_bf16(N, 2), *w = random_bf16(HIDDEN, 1.5f), *before = random_bf16(N, 3);
+    void *d_x = on_device(x, N * 2), *d_w = on_device(w, HIDDEN * 2);
+    void *d_stored = dev_new(N * 2), *d_added = on_device(before, N * 2);
+    norm(d_stored, d_x, d_w, ROWS, eps, 0);
+    norm(d_added, d_x, d_w, ROWS, eps, 1);
+    uint16_t *stored = from_device(d_stored, N * 2), *added = from_device(d_added, N * 2);
+    for (int i = 0; i < N; i++)
+        assert_true(of_bf16(added[i]) == rounded((double)of_bf16(before[i]) + of_bf16(stored[i])));
+    dev_free(d_x);
+    dev_free(d_w);
+    free(x);
+    free(w);
+    free(before);
+    free(stored);
+    free(added);
 }
 
 /* ---- place ---- */
@@ -498,7 +527,7 @@ int main(void)
         cmocka_unit_test(test_embed),    cmocka_unit_test(test_rope_table),
         cmocka_unit_test(test_norm),     cmocka_unit_test(test_place),
         cmocka_unit_test(test_activate), cmocka_unit_test(test_place_special),
-        cmocka_unit_test(test_close),
+        cmocka_unit_test(test_close),    cmocka_unit_test(test_add_norm),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -69,7 +69,11 @@ foreach(model every IN ZIP_LISTS CUDA_MODELS CUDA_EVERY)
 endforeach()
 
 # The reference that we did not write.
-foreach(model toy_gqa toy_mha toy_llama3)
+set(CUDA_GOLDEN ${GOLDEN_MODELS})
+if(HI_SANITIZE)
+    set(CUDA_GOLDEN toy_gqa toy_mha toy_llama3 gemma2_cap)
+endif()
+foreach(model ${CUDA_GOLDEN})
     foreach(budget none min)
         set(placement golden_${model}_bf16_${budget})
         set(round "")
@@ -80,6 +84,36 @@ foreach(model toy_gqa toy_mha toy_llama3)
         add_test(NAME cuda.golden.${model}.${budget}
             COMMAND cuda_test_${placement} ${golden_folders}/${model} ${round})
     endforeach()
+endforeach()
+
+# Layers with a window, with caps and every kind of norm: where all is resident, planned for the target,
+# a token could be a graph, but for its windows.
+add_custom_command(OUTPUT ${out}/cuda_window_ids.txt
+    COMMAND awk "{ print \$1 % 199 + 1 }" ${out}/cuda_ids.txt > ${out}/cuda_window_ids.txt
+    DEPENDS ${out}/cuda_ids.txt VERBATIM)
+add_custom_target(cuda_window_ids ALL DEPENDS ${out}/cuda_window_ids.txt)
+function(hi_cuda_window model budget mode)
+    set(name cuda_window_${model}_${budget})
+    hi_placement(${name} ${spec_${model}} ${budget} --ctx 2304 --logits all ${ARGN})
+    hi_cuda_program(${name}_dump dump.c ${name} ${model})
+    set(run ${weights_window} ${out}/cuda_window_ids.txt ${out}/cuda_window_${model}.bits decode=${CUDA_DECODED})
+    if(mode STREQUAL "eager")
+        add_test(NAME cuda.window.${model}.${budget} COMMAND ${name}_dump ${run})
+        set_tests_properties(cuda.window.${model}.${budget} PROPERTIES FIXTURES_SETUP cuda_window_${model})
+    else()
+        add_test(NAME cuda.window.${model}.${budget} COMMAND ${SH} ${e2e}/same.sh $<TARGET_FILE:${name}_dump> ${run})
+        set_tests_properties(cuda.window.${model}.${budget} PROPERTIES FIXTURES_REQUIRED cuda_window_${model})
+    endif()
+    set_property(TEST cuda.window.${model}.${budget} PROPERTY ENVIRONMENT "CUDA_EMU_MODE=${mode}")
+endfunction()
+set(weights_window random:9)
+foreach(model gemma2_cap mistral_window)
+    if(NOT HI_SANITIZE OR model STREQUAL "gemma2_cap")
+        hi_cuda_window(${model} none eager)
+        hi_cuda_window(${model} 9 random --target cuda)
+        hi_cuda_window(${model} 1.2 late)
+        hi_cuda_window(${model} min lazy)
+    endif()
 endforeach()
 
 # On Hopper prefill attention is another kernel, with bits of its own; heads of 64 have it.

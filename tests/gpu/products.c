@@ -37,8 +37,10 @@ static void check(cudaError_t e, const char *what)
         die(what, cudaGetErrorString(e));
 }
 
-static const hi_layer PLAIN = { .qkv_bias = -1, .o_bias = -1, .gate_up_bias = -1, .down_bias = -1 };
-static const hi_layer BIASED = { .qkv_bias = 0, .o_bias = -1, .gate_up_bias = -1, .down_bias = -1 };
+static const hi_layer PLAIN = { .qkv_bias = -1, .o_bias = -1, .gate_up_bias = -1, .down_bias = -1,
+                                .attn_post_norm = -1, .mlp_post_norm = -1 };
+static const hi_layer BIASED = { .qkv_bias = 0, .o_bias = -1, .gate_up_bias = -1, .down_bias = -1,
+                                 .attn_post_norm = -1, .mlp_post_norm = -1 };
 
 static const hi_model MODELS[] = {
     { .name = "toy", .hidden = 64, .heads = 4, .kv_heads = 2, .head_dim = 16, .ffn = 96,

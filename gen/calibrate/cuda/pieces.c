@@ -66,7 +66,8 @@ static const int64_t AREA[N_AREAS] = {
     [LINK] = 2 * (int64_t)LINK_BYTES,
 };
 
-static const hi_layer LAYER = { .qkv_bias = -1, .o_bias = -1, .gate_up_bias = -1, .down_bias = -1 };
+static const hi_layer LAYER = { .qkv_bias = -1, .o_bias = -1, .gate_up_bias = -1, .down_bias = -1,
+                                .attn_post_norm = -1, .mlp_post_norm = -1 };
 
 struct pieces {
     hi_model m;
@@ -337,7 +338,7 @@ static double run_both(pieces *p, size s)
 static double run_step_s(pieces *p, size s)
 {
     for (int i = 0; i < s.times; i++)
-        dev_rmsnorm(p->d, p->area[H], p->area[X], p->area[WEIGHTS], 1);
+        dev_rmsnorm(p->d, p->area[H], p->area[X], p->area[WEIGHTS], 1, DEV_STORE);
     return s.times;
 }
 

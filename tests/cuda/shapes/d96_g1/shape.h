@@ -1,5 +1,5 @@
 /*
-** shape.h - d96_g1: a head of three quarters, with normed queries and keys.
+** shape.h - d96_g1: a head of three quarters through a window, with normed queries and keys.
 */
 #ifndef SHAPE_H
 #define SHAPE_H
@@ -12,6 +12,7 @@
 #define VOCAB 130
 #define HI_F32 0
 
+#define ATTN_WINDOW 150
 #define QK_NORM 1
 
 #endif

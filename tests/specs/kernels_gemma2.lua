@@ -1,0 +1,22 @@
+-- kernels_gemma2 - kernels of the Gemma 2 shape with heads of 256: caps, a window, offset norms.
+return {
+    family = "gemma2",
+    layers = 2,
+    hidden = 3584,
+    heads = 16,
+    kv_heads = 8,
+    head_dim = 256,
+    ffn = 14336,
+    vocab = 1000,
+    ctx = 8192,
+    norm_eps = 1e-6,
+    rope = { kind = "default", theta = 10000 },
+    window = { size = 4096, first = 0, every = 2 },
+    softcap = { attn = 50, final = 30 },
+    query_pre_attn_scalar = 256,
+    act = "gelu_tanh",
+    qkv_bias = false,
+    o_bias = false,
+    mlp_bias = false,
+    tied = true,
+}

@@ -1,0 +1,22 @@
+-- kernels_gemma2_128 - the same with heads of 128, whose scores have a scale of their own.
+return {
+    family = "gemma2",
+    layers = 2,
+    hidden = 4608,
+    heads = 32,
+    kv_heads = 16,
+    head_dim = 128,
+    ffn = 36864,
+    vocab = 1000,
+    ctx = 8192,
+    norm_eps = 1e-6,
+    rope = { kind = "default", theta = 10000 },
+    window = { size = 4096, first = 0, every = 2 },
+    softcap = { attn = 50, final = 30 },
+    query_pre_attn_scalar = 144,
+    act = "gelu_tanh",
+    qkv_bias = false,
+    o_bias = false,
+    mlp_bias = false,
+    tied = true,
+}

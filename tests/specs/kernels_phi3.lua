@@ -1,0 +1,20 @@
+-- kernels_phi3 - kernels of the Phi-3 shape: heads of 96, each with its keys, and a window.
+return {
+    family = "phi3",
+    layers = 2,
+    hidden = 3072,
+    heads = 32,
+    kv_heads = 32,
+    head_dim = 96,
+    ffn = 8192,
+    vocab = 1000,
+    ctx = 8192,
+    norm_eps = 1e-6,
+    rope = { kind = "default", theta = 10000 },
+    window = { size = 2047, first = 0, every = 1 },
+    act = "silu",
+    qkv_bias = false,
+    o_bias = false,
+    mlp_bias = false,
+    tied = true,
+}
