@@ -1,25 +1,35 @@
 /*
-** chat_template.h - a checkpoint's chat template: a conversation as one text.
+** chat_template.h - a checkpoint's chat template: messages to the text its model was trained on.
 */
 #ifndef CHAT_TEMPLATE_H
 #define CHAT_TEMPLATE_H
 
+#include <stdbool.h>
 #include "jinja.h"
 
 typedef struct chat_template chat_template;
 
 /*
-** folder  checkpoint folder: chat_template.jinja, else tokenizer_config.json's chat_template (a
-**         string, or a list of {name, template}: "default"); bos_token and eos_token from there
-** file    a template's file in their place (--chat-template-file), or NULL
-** NULL with a message that names the remedy.
+** folder  the checkpoint's: chat_template.jinja, else chat_template of tokenizer_config.json (a
+**         string, or the one named "default" of a list); its special tokens are variables
+** file    a template to use in place of both; NULL: none
+** Returns a template that chat_template_close frees; NULL with a message that names the file,
+** the line and what is not supported, or how to give a template where there is none.
 */
 chat_template *chat_template_open(const char *folder, const char *file, char *err, size_t n);
+void chat_template_close(chat_template *t);
 
-/* messages: list of {role, content}; answer: the beginning of the next one is added
-   (add_generation_prompt); kwargs: further variables, or NULL. Returns 0, or -1 with a message. */
+/* As jinja_set_clock. */
+void chat_template_set_clock(chat_template *t, time_t now);
+
+/*
+** messages  an array of objects, role and content each
+** answer    the text ends where the model's answer begins (add_generation_prompt)
+** kwargs    an object of further variables (tools, enable_thinking, date_string, ...), or NULL
+** Returns 0 and a text that jinja_text_free frees, where only the template's own bytes and the
+** tokens' are trusted; -1 with "chat template: ...".
+*/
 int chat_template_render(const chat_template *t, json_t *messages, bool answer, json_t *kwargs,
                          jinja_text *out, char *err, size_t n);
-void chat_template_close(chat_template *t);
 
 #endif

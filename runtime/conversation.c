@@ -97,8 +97,7 @@ static int32_t *tokenize(const conversation *c, size_t *n_ids, char *err, size_t
                       .trusted = text.n_trusted > 0 ? text.trusted : &nowhere,
                       .n_trusted = text.n_trusted };
     int32_t *ids = tok_encode(s->tok, text.text, text.n, &o, n_ids, err, n);
-    free(text.text);
-    free(text.trusted);
+    jinja_text_free(&text);
     return ids;
 }
 
