@@ -205,6 +205,7 @@ static int do_regen(chat *k, const char *rest)
 
 static int do_save(chat *k, const char *rest)
 {
+    errno = 0;
     if (rest[0] == '\0')
         fprintf(stderr, "/save FILE: where to?\n");
     else if (json_dump_file(k->talk.messages, rest, JSON_INDENT(2)) != 0)

@@ -146,6 +146,7 @@ static talk lost(const char *why, char *err, size_t n)
 /* Brings the run to the end of the prompt. */
 static talk compute(conversation *c, const int32_t *ids, int64_t n_ids, char *err, size_t n)
 {
+    hi_recover(c->r); /* from a Ctrl-C that came when the last prompt was through */
     c->n_prompt = n_ids;
     c->n_kept = common(c, ids, n_ids);
     if (c->n_kept < hi_length(c->r) && hi_rewind(c->r, c->n_kept) != 0)
