@@ -342,9 +342,9 @@ static int open_and_talk(chat *k, const speaker *s, const chat_template *t, json
         code = cli_fail(err, EXIT_FAILED);
     else {
         char how[256];
+        interrupt_catch();
         speaker_describe(s, how, sizeof how);
         fprintf(stderr, "sampling    %s%s\n", how, k->tty ? "\n/help lists commands" : "");
-        interrupt_catch();
         code = session(k);
     }
     conversation_close(&k->talk);
