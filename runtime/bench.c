@@ -350,7 +350,8 @@ static int print_result(bench *b, const test *t, const json_t *o)
     else {
         if (b->form == FORM_JSON)
             printf(b->rows == 0 ? "[\n" : ",\n");
-        json_dumpf(o, stdout, b->form == FORM_JSON ? JSON_INDENT(2) : JSON_COMPACT);
+        if (json_dumpf(o, stdout, b->form == FORM_JSON ? JSON_INDENT(2) : JSON_COMPACT) != 0)
+            return -1;
         if (b->form == FORM_JSONL)
             putchar('\n');
     }
@@ -369,9 +370,7 @@ static int run_test(bench *b, const test *t)
     json_t *o = result(b, t, &moved);
     int rc = o == NULL ? -1 : print_result(b, t, o);
     json_decref(o);
-    return rc == 0
-               ? 0
-               : cli_fail(o == NULL ? "out of memory for a result" : strerror(errno), EXIT_FAILED);
+    return rc == 0 ? 0 : cli_fail("cannot write the result, or out of memory for it", EXIT_FAILED);
 }
 
 static int run_tests(bench *b, const values *prompts, const values *news, const values *depths)

@@ -205,6 +205,7 @@ static int do_regen(chat *k, const char *rest)
 
 static int do_save(chat *k, const char *rest)
 {
+    errno = 0;
     if (rest[0] == '\0')
         fprintf(stderr, "/save FILE: where to?\n");
     else if (json_dump_file(k->talk.messages, rest, JSON_INDENT(2)) != 0)
@@ -341,9 +342,9 @@ static int open_and_talk(chat *k, const speaker *s, const chat_template *t, json
         code = cli_fail(err, EXIT_FAILED);
     else {
         char how[256];
+        interrupt_catch();
         speaker_describe(s, how, sizeof how);
         fprintf(stderr, "sampling    %s%s\n", how, k->tty ? "\n/help lists commands" : "");
-        interrupt_catch();
         code = session(k);
     }
     conversation_close(&k->talk);

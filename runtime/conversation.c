@@ -97,8 +97,7 @@ static int32_t *tokenize(const conversation *c, size_t *n_ids, char *err, size_t
                       .trusted = text.n_trusted > 0 ? text.trusted : &nowhere,
                       .n_trusted = text.n_trusted };
     int32_t *ids = tok_encode(s->tok, text.text, text.n, &o, n_ids, err, n);
-    free(text.text);
-    free(text.trusted);
+    jinja_text_free(&text);
     return ids;
 }
 
@@ -147,6 +146,7 @@ static talk lost(const char *why, char *err, size_t n)
 /* Brings the run to the end of the prompt. */
 static talk compute(conversation *c, const int32_t *ids, int64_t n_ids, char *err, size_t n)
 {
+    hi_recover(c->r); /* from a Ctrl-C that came when the last prompt was through */
     c->n_prompt = n_ids;
     c->n_kept = common(c, ids, n_ids);
     if (c->n_kept < hi_length(c->r) && hi_rewind(c->r, c->n_kept) != 0)

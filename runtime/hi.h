@@ -175,7 +175,7 @@ void hi_close(hi_run *r);
 void hi_set_watch(hi_run *r, hi_watch *watch, void *arg);
 
 /* Appends n >= 1 tokens, in chunks of at most rows[HI_PREFILL]. Scores of the last row (or of
-   the rows of the last chunk) are in hi_logits. On failure the run is over. */
+   the rows of the last chunk) are in hi_logits. On failure the run is over (but see hi_recover). */
 int hi_prefill(hi_run *r, const int32_t *ids, int64_t n);
 
 /* Appends one token. */

@@ -215,43 +215,36 @@ static void make_heap(candidate *heap, int n, bool last)
         sift_down(heap, i, n, last);
 }
 
-/* The best k in order, in 'kept'; fewer where tokens are excluded. */
-static int best_of(sampler *s, const float *row, int k)
+/* The best k in order, in 'kept'. Excluded ones may be among them: nothing draws them. */
+static void keep_best(sampler *s, const float *row, int k)
 {
     candidate *heap = s->kept;
-    int n = 0;
 
-    for (int id = 0; id < s->tokens; id++) {
-        candidate c = { row[id], id };
-        if (n == k) {
-            if (c.score <= heap[0].score) /* equal: the lower id is in it */
-                continue;
-            heap[0] = c;
-            sift_down(heap, 0, n, true);
-        } else if (c.score != -INFINITY) {
-            heap[n++] = c;
-            if (n == k)
-                make_heap(heap, n, true);
+    for (int id = 0; id < k; id++)
+        heap[id] = (candidate){ row[id], id };
+    make_heap(heap, k, true);
+    for (int id = k; id < s->tokens; id++)
+        if (row[id] > heap[0].score) { /* equal: the lower id is in it */
+            heap[0] = (candidate){ row[id], id };
+            sift_down(heap, 0, k, true);
         }
-    }
-    if (n < k)
-        make_heap(heap, n, true);
-    for (int i = n; i-- > 1;) { /* the last one goes to the end */
+    for (int i = k; i-- > 1;) { /* the last one goes to the end */
         candidate c = heap[0];
         heap[0] = heap[i];
         heap[i] = c;
         sift_down(heap, 0, i, true);
     }
-    return n;
 }
 
 /* ---- which are left ---- */
 
-/* Of kept ones in order: as many as top-p and min-p leave. 'total' of all exp(score - best). */
-static int leading(const sampler *s, int n, double total)
+/* Of n kept ones in order: as many as top-p and min-p leave. */
+static int leading(const sampler *s, int n)
 {
-    double best = s->kept[0].score, sum = 0;
+    double best = s->kept[0].score, total = 0, sum = 0;
 
+    for (int i = 0; i < n; i++)
+        total += exp(s->kept[i].score - best);
     for (int i = 0; i < n; i++) {
         double e = exp(s->kept[i].score - best);
         if (e < s->o.min_p)
@@ -263,38 +256,19 @@ static int leading(const sampler *s, int n, double total)
     return n;
 }
 
-static int keep_best(sampler *s, const float *row, int k)
-{
-    int n = best_of(s, row, k);
-    double total = 0;
-
-    for (int i = 0; i < n; i++)
-        total += exp(s->kept[i].score - (double)s->kept[0].score);
-    return leading(s, n, total);
-}
-
-/* All tokens by id, but for excluded ones. */
-static int keep_all(sampler *s, const float *row, candidate *to)
-{
-    int n = 0;
-
-    for (int id = 0; id < s->tokens; id++)
-        if (row[id] != -INFINITY)
-            to[n++] = (candidate){ row[id], id };
-    return n;
-}
-
 /* Takes the best ones off a heap until their sum is there. */
-static int keep_nucleus(sampler *s, const float *row, float best)
+static int keep_nucleus(sampler *s, const float *row, double best)
 {
-    int n = keep_all(s, row, s->heap), kept = 0;
+    int n = s->tokens, kept = 0;
     double total = 0, sum = 0;
 
-    for (int i = 0; i < n; i++)
-        total += exp(s->heap[i].score - (double)best);
+    for (int id = 0; id < n; id++) {
+        s->heap[id] = (candidate){ row[id], id };
+        total += exp(row[id] - best);
+    }
     make_heap(s->heap, n, false);
     do {
-        double e = exp(s->heap[0].score - (double)best);
+        double e = exp(s->heap[0].score - best);
         if (e < s->o.min_p)
             break;
         sum += e;
@@ -306,15 +280,13 @@ static int keep_nucleus(sampler *s, const float *row, float best)
 }
 
 /* Those with enough of the best one's probability, by id. */
-static int keep_likely(sampler *s, const float *row, float best)
+static int keep_likely(sampler *s, const float *row, double best)
 {
-    int n = keep_all(s, row, s->kept), kept = 0;
+    int kept = 0;
 
-    if (s->o.min_p <= 0)
-        return n;
-    for (int i = 0; i < n; i++)
-        if (exp(s->kept[i].score - (double)best) >= s->o.min_p)
-            s->kept[kept++] = s->kept[i];
+    for (int id = 0; id < s->tokens; id++)
+        if (s->o.min_p <= 0 || exp(row[id] - best) >= s->o.min_p)
+            s->kept[kept++] = (candidate){ row[id], id };
     return kept;
 }
 
@@ -328,13 +300,13 @@ static int32_t best_id(const float *row, int n)
     return best;
 }
 
-static int32_t draw(sampler *s, int n, float best)
+static int32_t draw(sampler *s, int n, double best)
 {
     double total = 0, sum = 0;
     int32_t last = s->kept[0].id;
 
     for (int i = 0; i < n; i++)
-        total += s->weight[i] = exp((s->kept[i].score - (double)best) / s->o.temp);
+        total += s->weight[i] = exp((s->kept[i].score - best) / s->o.temp);
     double at = uniform(s->noise) * total;
     for (int i = 0; i < n; i++) {
         sum += s->weight[i];
@@ -358,9 +330,10 @@ int32_t sampler_pick(sampler *s, const float *scores, const int32_t *history, in
         return SAMPLE_NONE;
     if (s->o.temp <= 0)
         return best;
-    if (s->o.top_k > 0 && s->o.top_k < s->tokens)
-        n = keep_best(s, row, (int)s->o.top_k);
-    else if (s->o.top_p < 1)
+    if (s->o.top_k > 0 && s->o.top_k < s->tokens) {
+        keep_best(s, row, (int)s->o.top_k);
+        n = leading(s, (int)s->o.top_k);
+    } else if (s->o.top_p < 1)
         n = keep_nucleus(s, row, row[best]);
     else
         n = keep_likely(s, row, row[best]);

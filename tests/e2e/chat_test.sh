@@ -199,7 +199,7 @@ closes 0
 open --chat-template-file "$folder/bare.jinja" --stop . --link-gbps 0.004
 say "$(head -c 2200 /dev/zero | tr '\0' a)"
 until_ok reached "sampling  "
-sleep 1
+sleep 0.5
 kill -INT $pid
 until_ok reached "the question is dropped"
 say "$one" "/save $t/saved"
@@ -210,7 +210,7 @@ answers 48213
 open --link-gbps 0.004
 say "$(head -c 2200 /dev/zero | tr '\0' a)"
 until_ok reached "sampling  "
-sleep 1
+sleep 0.5
 kill -INT $pid
 kill -INT $pid
 sleep 0.1

@@ -2,7 +2,7 @@
 # The programs of cli.cmake and the placements of walk.cmake are used here, too.
 
 add_test(NAME chat.session COMMAND ${SH} ${e2e}/chat_test.sh $<TARGET_FILE:program_cli_needle> ${weights_needle})
-set_tests_properties(chat.session PROPERTIES FIXTURES_REQUIRED needle_folder TIMEOUT 120 LABELS "threads")
+set_tests_properties(chat.session PROPERTIES FIXTURES_REQUIRED needle_folder TIMEOUT 120)
 
 # A checkpoint folder with a template: the needle's, and how it is spoken to.
 set(chat_folder ${out}/chat_folder)
@@ -22,6 +22,10 @@ foreach(placement 0 1 3)
 endforeach()
 
 # Cancelled prompts: whatever of the rings, panels and tails was under way.
+set(rounds 24)
+if(HI_SANITIZE STREQUAL "thread")
+    set(rounds 6)
+endif()
 set(recover_0 "threads=1|plain")
 set(recover_1 "threads=2|harsh")
 set(recover_2 "threads=2 gbps=2|plain")
@@ -36,7 +40,7 @@ foreach(model needle toy_gqa)
         separate_arguments(run)
         set(program recover_${model}_${placement})
         hi_program(${program} recover_test.c walk_${model}_${placement} ${model} ${kind})
-        add_test(NAME recover.${model}.${placement} COMMAND ${program} ${weights_${model}} 1 ${run})
+        add_test(NAME recover.${model}.${placement} COMMAND ${program} ${weights_${model}} 1 rounds=${rounds} ${run})
         set_tests_properties(recover.${model}.${placement} PROPERTIES FIXTURES_REQUIRED needle_folder
             LABELS "threads" TIMEOUT 120)
     endforeach()

@@ -179,6 +179,7 @@ static void every_filter_as_the_reference(void **state)
         { "top-p, hot", 4, 0.6, 0, 0 }, { "min-p, hot", 4, 1, 0.3, 0 },
         { "k p", 1, 0.8, 0, 6 },        { "k p min, hot", 2, 0.9, 0.1, 8 },
         { "p min", 1, 0.9, 0.25, 0 },   { "k min", 0.7, 1, 0.05, 12 },
+        { "k min 1", 1, 1, 1, 6 },      { "p min 1", 1, 0.9, 1, 0 },
     };
     float x[N];
 
@@ -291,14 +292,14 @@ static void what_is_no_token(void **state)
 static void extremes(void **state)
 {
     float x[] = { 3e38f, -3e38f, 3e38f, 0 };
-    static const int32_t history[] = { 0, 1 };
+    static const int32_t history[] = { 2, 1 };
     sample_options o = PLAIN;
 
     (void)state;
     o.repeat = 0.01;
     sampler *s = open_one(&o, 4, 4);
     for (int i = 0; i < 100; i++)
-        assert_int_equal(sampler_pick(s, x, history, 2), 0);
+        assert_int_equal(sampler_pick(s, x, history, 2), 2);
     sampler_close(s);
     o.repeat = 1;
     o.temp = 1e-300;

@@ -14,7 +14,8 @@
 #include "stop.h"
 
 enum {
-    LONGEST = 40
+    LONGEST = 40,
+    LONG = 1000
 };
 
 static uint64_t noise = 7;
@@ -133,6 +134,32 @@ static void nothing_to_stop_at(void **state)
     stop_close(s);
 }
 
+/* Much is held back, and then is the beginning of nothing. */
+static void long_ones(void **state)
+{
+    static char text[LONG + 1], string[LONG / 2 + 2];
+    const char *const strings[] = { string };
+    size_t all = 0, n;
+
+    (void)state;
+    memset(string, 'a', LONG / 2);
+    string[LONG / 2] = 'b';
+    memset(text, 'a', LONG);
+    for (int c = 'b'; c <= 'c'; c++) {
+        stop *s = stop_open(strings, 1);
+        all = 0;
+        for (size_t at = 0; at < LONG; at += 7) {
+            stop_put(s, text + at, LONG - at < 7 ? LONG - at : 7, &n);
+            all += n;
+            assert_true(all <= LONG / 2);
+        }
+        stop_put(s, (const char[]){ (char)c }, 1, &n);
+        assert_int_equal(stop_found(s), c == 'b');
+        assert_int_equal(all + n, c == 'b' ? LONG / 2 : LONG + 1);
+        stop_close(s);
+    }
+}
+
 static void memory_runs_out(void **state)
 {
     static const char *const strings[] = { "stop" };
@@ -157,6 +184,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(however_it_is_cut),
         cmocka_unit_test(nothing_to_stop_at),
+        cmocka_unit_test(long_ones),
         cmocka_unit_test(memory_runs_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
