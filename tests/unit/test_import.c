@@ -1,8 +1,7 @@
 /*
 ** test_import.c - 'hi-gen import' on folders made here: what it reads, refuses and says.
 **
-** Folders hold a config.json and safetensors files whose elements are a hole. Tokenizer and chat
-** template
+** Folders hold a config.json and safetensors files whose elements are a hole.
 */
 #include <math.h>
 #include <setjmp.h>
