@@ -17,7 +17,7 @@ void tok_regex_close(tok_regex *r);
 
 /*
 ** The leftmost match that starts at or behind *begin in n bytes of valid UTF-8. Returns 1 and
-** its place, 0 if there is none, -1 if the engine gives up: out of memory.
+** its place, 0 if there is none, -1 if memory or the steps allowed for a match run out.
 */
 int tok_regex_find(const tok_regex *r, const char *s, size_t n, size_t *begin, size_t *end);
 

@@ -178,7 +178,9 @@ int32_t *tok_encode(const hi_tokenizer *t, const char *text, size_t n_text, cons
         return NULL;
     }
     if (!encode(&e, text, n_text)) {
-        infile_fail(err, n, "text of %zu bytes: out of memory", n_text);
+        infile_fail(err, n,
+                    "text of %zu bytes: out of memory, or a pattern of tokenizer.json gave up",
+                    n_text);
         free(e.ids.at);
         return NULL;
     }
