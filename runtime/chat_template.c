@@ -200,10 +200,20 @@ static int check_messages(json_t *messages, char *err, size_t n)
     return 0;
 }
 
+/* json_copy would drop entries where memory runs out. */
+static json_t *copy(json_t *from)
+{
+    json_t *to = json_object();
+    if (!to || !from || json_object_update(to, from) == 0)
+        return to;
+    json_decref(to);
+    return NULL;
+}
+
 /* What the reference passes besides the messages, named or not. */
 static json_t *make_given(const chat_template *t, bool answer)
 {
-    json_t *given = json_copy(t->tokens);
+    json_t *given = copy(t->tokens);
     if (given && json_object_set_new(given, "tools", json_null()) == 0 &&
         json_object_set_new(given, "documents", json_null()) == 0 &&
         json_object_set_new(given, "add_generation_prompt", json_boolean(answer)) == 0)
@@ -214,7 +224,7 @@ static json_t *make_given(const chat_template *t, bool answer)
 
 static json_t *make_user(json_t *messages, json_t *kwargs)
 {
-    json_t *user = kwargs ? json_copy(kwargs) : json_object();
+    json_t *user = copy(kwargs);
     if (user && json_object_set(user, "messages", messages) == 0)
         return user;
     json_decref(user);

@@ -188,6 +188,7 @@ static void bind_rest(jj_run *r, const jj_node *n, const jj_args *a, size_t n_pa
 {
     jj_heap *h = &r->heap;
     jj_value rest = jj_list_new(h, JJ_TUPLE), others = jj_dict_new(h);
+    jj_charge(h, 16 * n_params * a->n_named);
     for (size_t i = n_params; i < a->n_pos; i++)
         jj_list_add(h, rest.list, a->pos[i]);
     for (size_t i = 0; i < a->n_named; i++) {

@@ -40,7 +40,7 @@ static jj_value trim(jj_run *r, jj_args *a)
     jj_value chars = a->a[0];
     if (chars.kind != JJ_ABSENT && chars.kind != JJ_NONE)
         jj_text_arg(r, chars, "trim: chars");
-    return jj_strip(jj_text(&r->heap, a->self), chars, true, true);
+    return jj_strip(&r->heap, jj_text(&r->heap, a->self), chars, true, true);
 }
 
 static jj_value length(jj_run *r, jj_args *a)
@@ -187,10 +187,10 @@ static jj_value indent(jj_run *r, jj_args *a)
 /* ---- numbers ---- */
 
 /* A number's text in C's terms: no white around it, no underscores between digits. */
-static bool copy_number(jj_value s, char *to, size_t n)
+static bool copy_number(jj_run *r, jj_value s, char *to, size_t n)
 {
     size_t k = 0;
-    s = jj_strip(s, (jj_value){ 0 }, true, true);
+    s = jj_strip(&r->heap, s, (jj_value){ 0 }, true, true);
     for (size_t i = 0; i < s.s.n; i++) {
         bool between = i > 0 && i + 1 < s.s.n && isxdigit((unsigned char)s.s.p[i - 1]) &&
                        isxdigit((unsigned char)s.s.p[i + 1]);
@@ -204,19 +204,19 @@ static bool copy_number(jj_value s, char *to, size_t n)
     return k > 0;
 }
 
-static bool read_whole(jj_value s, int base, int64_t *to)
+static bool read_whole(jj_run *r, jj_value s, int base, int64_t *to)
 {
     char text[80], *end;
-    if (!copy_number(s, text, sizeof text))
+    if (!copy_number(r, s, text, sizeof text))
         return false;
     *to = strtoll(text, &end, base);
     return *end == '\0' && *to != INT64_MAX && *to != INT64_MIN;
 }
 
-static bool read_real(jj_value s, double *to)
+static bool read_real(jj_run *r, jj_value s, double *to)
 {
     char text[400], *end;
-    if (!copy_number(s, text, sizeof text) || strpbrk(text, "xX(")) /* hexadecimal, nan(...) */
+    if (!copy_number(r, s, text, sizeof text) || strpbrk(text, "xX(")) /* hexadecimal, nan(...) */
         return false;
     *to = strtod(text, &end);
     return *end == '\0';
@@ -235,11 +235,11 @@ static jj_value to_int(jj_run *r, jj_args *a)
         return jj_int(v.b);
     if (v.kind == JJ_INT)
         return v;
-    if (v.kind == JJ_STRING && read_whole(v, (int)base, &whole))
+    if (v.kind == JJ_STRING && read_whole(r, v, (int)base, &whole))
         return (jj_value){ .kind = JJ_INT, .user = v.user, .i = whole };
     if (v.kind == JJ_FLOAT)
         real = v.f;
-    else if (v.kind != JJ_STRING || !read_real(v, &real))
+    else if (v.kind != JJ_STRING || !read_real(r, v, &real))
         return absent;
     if (isnan(real) || isinf(real))
         return absent;
@@ -256,7 +256,7 @@ static jj_value to_float(jj_run *r, jj_args *a)
         jj_raise(&r->heap, "%.*s", (int)v.s.n, v.s.p);
     if (jj_is_number(v))
         real = jj_double(v);
-    else if (v.kind != JJ_STRING || !read_real(v, &real))
+    else if (v.kind != JJ_STRING || !read_real(r, v, &real))
         return a->a[0].kind == JJ_ABSENT ? jj_float(0) : a->a[0];
     return (jj_value){ .kind = JJ_FLOAT, .user = v.user, .f = real };
 }

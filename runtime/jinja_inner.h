@@ -16,7 +16,7 @@
 #define JJ_MAX_TEXT (1 << 20)    /* bytes of a template */
 #define JJ_MAX_OUT (64 << 20)    /* bytes of one rendered text */
 #define JJ_MAX_HEAP (1ull << 30) /* bytes of a parse or a render */
-#define JJ_MAX_WORK (3ull << 30) /* about the bytes touched: some seconds */
+#define JJ_MAX_WORK (1ull << 30) /* about the bytes touched: some seconds */
 #define JJ_MAX_NEST 100          /* of statements and expressions in a template */
 #define JJ_MAX_DEPTH 400         /* of calls and values in a render */
 #define JJ_MAX_RANGE 100000      /* as the reference's sandbox */
@@ -202,7 +202,8 @@ int32_t jj_char(const char *p, size_t n, size_t *size); /* the character at p of
 size_t jj_length(jj_heap *h, jj_value s);               /* in characters */
 size_t jj_offset(jj_value s, size_t chars);             /* bytes of the first 'chars' characters */
 jj_value jj_part(jj_value s, size_t begin, size_t end); /* bytes [begin, end) */
-jj_value jj_strip(jj_value s, jj_value chars, bool left, bool right);
+/* chars: a string, or anything else for all that is white. */
+jj_value jj_strip(jj_heap *h, jj_value s, jj_value chars, bool left, bool right);
 bool jj_is_space(int32_t c);
 void jj_put(jj_heap *h, jj_buf *b, const char *p, size_t n, bool user);
 void jj_put_value(jj_heap *h, jj_buf *b, jj_value s); /* a string with its marks */

@@ -54,13 +54,13 @@ static void add_data(lexer *x, size_t end, char sign, bool lstrip)
 {
     jj_value v = jj_str(x->text + x->at, end - x->at);
     if (sign == '-') {
-        v = jj_strip(v, (jj_value){ 0 }, false, true);
+        v = jj_strip(x->h, v, (jj_value){ 0 }, false, true);
     } else if (sign != '+' && lstrip) {
         size_t line = v.s.n;
         while (line > 0 && v.s.p[line - 1] != '\n')
             line--;
         jj_value last = jj_part(v, line, v.s.n);
-        bool blank = jj_strip(last, (jj_value){ 0 }, true, false).s.n == 0;
+        bool blank = jj_strip(x->h, last, (jj_value){ 0 }, true, false).s.n == 0;
         if ((line > 0 || x->line_start) && blank)
             v.s.n = line;
     }

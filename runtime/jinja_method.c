@@ -90,6 +90,7 @@ jj_value jj_split_lines(jj_run *r, jj_value s, bool keep)
 {
     jj_value l = jj_list_new(&r->heap, JJ_PLAIN);
     size_t from = 0;
+    jj_charge(&r->heap, s.s.n);
     for (size_t i = 0, k; i < s.s.n; i += k) {
         int32_t c = jj_char(s.s.p + i, s.s.n - i, &k);
         if (!(c >= 10 && c <= 13) && !(c >= 0x1c && c <= 0x1e) && c != 0x85 && c != 0x2028 &&
@@ -140,11 +141,9 @@ static jj_value rpartition(jj_run *r, jj_args *a)
 
 static jj_value strip_sides(jj_run *r, jj_args *a, bool left, bool right)
 {
-    if (a->a[0].kind != JJ_ABSENT && a->a[0].kind != JJ_NONE) {
+    if (a->a[0].kind != JJ_ABSENT && a->a[0].kind != JJ_NONE)
         jj_text_arg(r, a->a[0], "strip: chars");
-        jj_charge(&r->heap, a->a[0].s.n * 8);
-    }
-    return jj_strip(a->self, a->a[0], left, right);
+    return jj_strip(&r->heap, a->self, a->a[0], left, right);
 }
 
 static jj_value strip(jj_run *r, jj_args *a)
@@ -214,10 +213,12 @@ static jj_value join(jj_run *r, jj_args *a)
     return jj_finish(&b);
 }
 
-static bool has_end(jj_value s, jj_value part, bool front)
+static bool has_end(jj_run *r, jj_value s, jj_value part, bool front)
 {
-    return part.s.n <= s.s.n &&
-           memcmp(s.s.p + (front ? 0 : s.s.n - part.s.n), part.s.p, part.s.n) == 0;
+    if (part.s.n > s.s.n)
+        return false;
+    jj_charge(&r->heap, part.s.n);
+    return part.s.n == 0 || memcmp(s.s.p + (front ? 0 : s.s.n - part.s.n), part.s.p, part.s.n) == 0;
 }
 
 /* One string, or a tuple of them. */
@@ -226,10 +227,10 @@ static jj_value test_end(jj_run *r, jj_args *a, bool front)
     jj_value what = a->a[0];
     if (what.kind != JJ_LIST || what.list->type != JJ_TUPLE)
         return jj_bool(
-            has_end(a->self, jj_text_arg(r, what, "what a string begins or ends with"), front));
+            has_end(r, a->self, jj_text_arg(r, what, "what a string begins or ends with"), front));
     for (size_t i = 0; i < what.list->n; i++)
-        if (has_end(a->self, jj_text_arg(r, what.list->v[i], "what a string begins or ends with"),
-                    front))
+        if (has_end(r, a->self,
+                    jj_text_arg(r, what.list->v[i], "what a string begins or ends with"), front))
             return jj_bool(true);
     return jj_bool(false);
 }
@@ -247,13 +248,13 @@ static jj_value endswith(jj_run *r, jj_args *a)
 static jj_value removeprefix(jj_run *r, jj_args *a)
 {
     jj_value s = a->self, part = jj_text_arg(r, a->a[0], "removeprefix: prefix");
-    return has_end(s, part, true) ? jj_part(s, part.s.n, s.s.n) : s;
+    return has_end(r, s, part, true) ? jj_part(s, part.s.n, s.s.n) : s;
 }
 
 static jj_value removesuffix(jj_run *r, jj_args *a)
 {
     jj_value s = a->self, part = jj_text_arg(r, a->a[0], "removesuffix: suffix");
-    return has_end(s, part, false) ? jj_part(s, 0, s.s.n - part.s.n) : s;
+    return has_end(r, s, part, false) ? jj_part(s, 0, s.s.n - part.s.n) : s;
 }
 
 /* ---- searching strings ---- */

@@ -67,14 +67,15 @@ static bool is_one_of(const char *p, size_t k, jj_value chars)
     return false;
 }
 
-jj_value jj_strip(jj_value s, jj_value chars, bool left, bool right)
+jj_value jj_strip(jj_heap *h, jj_value s, jj_value chars, bool left, bool right)
 {
-    size_t begin = 0, end = s.s.n, k;
+    size_t begin = 0, end = s.s.n, k, cost = 8 + (chars.kind == JJ_STRING ? chars.s.n : 0);
     while (left && begin < end) {
         jj_char(s.s.p + begin, end - begin, &k);
         if (!is_one_of(s.s.p + begin, k, chars))
             break;
         begin += k;
+        jj_charge(h, cost);
     }
     while (right && end > begin) {
         for (k = 1; k < end - begin && ((unsigned char)s.s.p[end - k] & 0xc0) == 0x80; k++)
@@ -82,6 +83,7 @@ jj_value jj_strip(jj_value s, jj_value chars, bool left, bool right)
         if (!is_one_of(s.s.p + end - k, k, chars))
             break;
         end -= k;
+        jj_charge(h, cost);
     }
     return jj_part(s, begin, end);
 }

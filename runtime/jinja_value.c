@@ -48,10 +48,9 @@ jj_value *jj_dict_find(jj_heap *h, const jj_dict *d, jj_value key)
     jj_charge(h, d->n);
     for (size_t i = 0; i < d->n; i++) {
         jj_value k = d->e[i].key;
-        bool same = key.kind == JJ_STRING ? k.kind == JJ_STRING && k.s.n == key.s.n &&
-                                                memcmp(k.s.p, key.s.p, k.s.n) == 0
-                                          : jj_equal(h, k, key);
-        if (same)
+        if (key.kind == JJ_STRING && (k.kind != JJ_STRING || k.s.n != key.s.n))
+            continue;
+        if (jj_equal(h, k, key))
             return &d->e[i].value;
     }
     return NULL;
