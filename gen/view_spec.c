@@ -221,7 +221,7 @@ static void set_shape(lua_State *L, const hi_spec *s, const hi_plan *p)
     if (s->norm_offset)
         add_line(L, "#define NORM_OFFSET 1");
     if (s->embed_scale)
-        add_line(L, "#define EMBED_SCALE %.9gf", p->elt == 2 ? bf16_of(scale) : (double)(float)scale);
+        add_line(L, "#define EMBED_SCALE %.9g", p->elt == 2 ? bf16_of(scale) : (double)(float)scale);
     lua_setfield(L, -2, "shape_lines");
 }
 

@@ -38,7 +38,7 @@
 #define NORM_OFFSET 0                /* 1: weights of norms are stored minus 1 */
 #endif
 #ifndef EMBED_SCALE
-#define EMBED_SCALE 1.0f             /* of embeddings */
+#define EMBED_SCALE 1                /* of embeddings */
 #endif
 
 #if HI_F32
