@@ -201,7 +201,7 @@ def flags(rng):
     t.pre_tokenizer = pre_tokenizers.Sequence(
         [
             pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.Split("-", "removed"), pre_tokenizers.Split(Regex("[ab]+"), "merged_with_next"),
-            pre_tokenizers.Split(Regex(r"[\s]+"), "contiguous", invert=True), pre_tokenizers.ByteLevel(add_prefix_space=True, use_regex=True),
+            pre_tokenizers.Split(Regex(r"[^\s]+"), "merged_with_previous", invert=True), pre_tokenizers.ByteLevel(add_prefix_space=True, use_regex=True),
         ]
     )
     return t
