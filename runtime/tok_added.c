@@ -227,11 +227,9 @@ static bool stands_alone(const tok_search *s, size_t begin, size_t end)
 /* White space on both sides goes with the token if it asks for it, but not another token's. */
 static void take_spaces(const tok_search *s, const tok_added *a, size_t *begin, size_t *end)
 {
-    if (a->lstrip) {
-        while (*begin > 0 && tok_is_space(tok_utf8_get(s->text + before(s->text, *begin))))
-            *begin = before(s->text, *begin);
-        *begin = *begin > s->taken ? *begin : s->taken;
-    }
+    while (a->lstrip && *begin > s->taken &&
+           tok_is_space(tok_utf8_get(s->text + before(s->text, *begin))))
+        *begin = before(s->text, *begin);
     while (a->rstrip && *end < s->n && tok_is_space(tok_utf8_get(s->text + *end)))
         *end += tok_utf8_len(s->text[*end]);
 }

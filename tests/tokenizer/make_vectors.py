@@ -22,7 +22,7 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalize
 import strings
 
 SEED = 5
-TEXTS = 260
+TEXTS = 225
 
 LLAMA3 = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 QWEN = LLAMA3.replace(r"\p{N}{1,3}", r"\p{N}")
@@ -201,7 +201,7 @@ def flags(rng):
     t.pre_tokenizer = pre_tokenizers.Sequence(
         [
             pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.Split("-", "removed"), pre_tokenizers.Split(Regex("[ab]+"), "merged_with_next"),
-            pre_tokenizers.Split(Regex(r"[\s]+"), "contiguous", invert=True), pre_tokenizers.ByteLevel(add_prefix_space=True, use_regex=True),
+            pre_tokenizers.Split(Regex(r"[^\s]+"), "merged_with_previous", invert=True), pre_tokenizers.ByteLevel(add_prefix_space=True, use_regex=True),
         ]
     )
     return t

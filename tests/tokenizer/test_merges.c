@@ -208,6 +208,36 @@ static void as_the_slow_one(void **state)
     }
 }
 
+/* What is a token stays whole as a piece, but not as a part of a longer piece that is cut. */
+static void parts_are_no_pieces(void **state)
+{
+    (void)state;
+    static const int32_t whole[] = { 6 }, apart[] = { 1, 2 };
+    static book b;
+    size_t n;
+    b = (book){ .whole = true, .symbol = { "a", "x", "y", "q" }, .n_symbols = 4, .n_merges = 2 };
+    for (int i = 0; i < b.n_symbols; i++)
+        add_token(&b, b.symbol[i], b.symbol[i]);
+    add_token(&b, "ax", "ax");
+    add_token(&b, "axy", "axy"); /* so x and y may lie at a seam */
+    add_token(&b, "xy", "xy");
+    b.left[0] = 0, b.right[0] = 1, b.made[0] = 4;
+    b.left[1] = 4, b.right[1] = 2, b.made[1] = 5;
+    hi_tokenizer *t = open_book(&b, true);
+    for (int twice = 0; twice < 2; twice++) {
+        int32_t *ids = tok_encode(t, "xy", 2, &(tok_options){ 0 }, &n, folder_err, 1024);
+        assert_int_equal(n, 1);
+        assert_memory_equal(ids, whole, sizeof whole);
+        free(ids);
+        ids = tok_encode(t, "xyqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqq", 38, &(tok_options){ 0 }, &n,
+                         folder_err, 1024);
+        assert_int_equal(n, 38);
+        assert_memory_equal(ids, apart, sizeof apart);
+        free(ids);
+    }
+    tok_close(t);
+}
+
 /* ---- long texts ---- */
 
 static double seconds(const hi_tokenizer *t, const char *text, size_t n)
@@ -269,6 +299,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(as_the_slow_one),
+        cmocka_unit_test(parts_are_no_pieces),
         cmocka_unit_test(long_texts),
     };
     return cmocka_run_group_tests(tests, make, clear);

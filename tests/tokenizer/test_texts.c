@@ -143,6 +143,11 @@ static void streams_of_byte_tokens(void **state)
                    "\xef\xbf\xbd"
                    "b");
         expect_put(s, t, "<0xE2>", "");
+        expect_put(s, t, "<0x41>", "\xef\xbf\xbd\xef\xbf\xbd");
+        expect_put(s, t, "<0xC3>", "\xef\xbf\xbd"); /* the rest of a broken run is broken */
+        expect_put(s, t, "<0xA9>", "\xef\xbf\xbd");
+        expect_put(s, t, "b", "b");
+        expect_put(s, t, "<0xE2>", "");
         expect_put(s, t, "<0x96>", "");
         expect_put(s, t, NULL, "\xef\xbf\xbd\xef\xbf\xbd"); /* one per byte */
     }
