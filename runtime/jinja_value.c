@@ -45,7 +45,7 @@ jj_value jj_dict_new(jj_heap *h)
 
 jj_value *jj_dict_find(jj_heap *h, const jj_dict *d, jj_value key)
 {
-    jj_charge(h, d->n);
+    jj_charge(h, 4 * d->n);
     for (size_t i = 0; i < d->n; i++) {
         jj_value k = d->e[i].key;
         if (key.kind == JJ_STRING && (k.kind != JJ_STRING || k.s.n != key.s.n))
@@ -253,7 +253,7 @@ bool jj_contains(jj_heap *h, jj_value in, jj_value what)
     if (in.kind == JJ_DICT)
         return jj_dict_find(h, in.dict, what) != NULL;
     const jj_list *l = jj_walk(h, in);
-    jj_charge(h, l->n);
+    jj_charge(h, 4 * l->n);
     for (size_t i = 0; i < l->n; i++)
         if (jj_equal(h, l->v[i], what))
             return true;
