@@ -6,6 +6,11 @@
 set(golden_folders ${HI_HOME}/tests/golden/hf)
 set(GOLDEN_MODELS toy_gqa toy_mha toy_llama3 llama_linear mistral_window mistral_nemo qwen2_bias
     qwen2_yarn qwen3_norm qwen3_dyn gemma2_cap gemma2_plain phi3_short phi3_long)
+if(HI_SANITIZE STREQUAL "thread")
+    set(GOLDEN_MODELS toy_gqa toy_mha toy_llama3)
+elseif(HI_SANITIZE)
+    set(GOLDEN_MODELS toy_gqa toy_mha toy_llama3 qwen2_yarn qwen3_norm gemma2_cap phi3_short)
+endif()
 
 foreach(model ${GOLDEN_MODELS})
     set(spec_${model} ${HI_HOME}/tests/specs/${model}.lua)
