@@ -244,6 +244,8 @@ void push_spec(lua_State *L, const hi_spec *s, const hi_plan *p)
     set_text(L, "file", file_name(s->path));
     float_text(s->norm_eps, eps, sizeof eps);
     set_text(L, "norm_eps", eps);
+    snprintf(eps, sizeof eps, "%.17g", s->rope.theta);
+    set_text(L, "rope_theta", eps);
     set_text(L, "tied", s->tied ? "true" : "false");
     set_text(L, "gelu", s->act == ACT_GELU_TANH ? "true" : "false");
     set_rope_lines(L, s, p);

@@ -91,6 +91,7 @@ typedef struct hi_model {
     int bos;                         /* -1: none */
     const int *eos;                  /* (n_eos) */
     int n_eos;
+    double rope_theta;               /* what the checkpoint's config.json must say, if it does */
     const float *rope_freq;          /* (head_dim / 2) */
     float rope_scale;                /* of cosine and sine */
     int64_t embed, final_norm, lm_head;    /* offsets in 'weights'; lm_head == embed when tied;

@@ -165,6 +165,25 @@ static void compare_eps(loader *l, const json_t *v)
                 x, want);
 }
 
+/* The same shape with another theta is another model: its answers would be nonsense, softly. */
+static void compare_theta(loader *l, const json_t *config)
+{
+    const json_t *v = json_object_get(config, "rope_theta");
+    double want = l->m->rope_theta, x;
+    if (!v)
+        v = json_object_get(json_object_get(config, "rope_parameters"), "rope_theta");
+    if (!v || json_is_null(v))
+        return;
+    x = json_number_value(v);
+    if (!json_is_number(v))
+        problem(l, "config.json: rope_theta: must be a number");
+    else if (fabs(x - want) > 1e-9 * want)
+        problem(l,
+                "config.json: rope_theta = %.9g: the program was generated for %.9g; generate it "
+                "from a matching spec",
+                x, want);
+}
+
 static void compare_tied(loader *l, const json_t *v)
 {
     if (!v) /* each family has its own default */
@@ -194,6 +213,7 @@ static void compare_config(loader *l, const json_t *c)
                     m->head_dim);
     compare_count(l, "intermediate_size", json_object_get(c, "intermediate_size"), m->ffn);
     compare_eps(l, json_object_get(c, "rms_norm_eps"));
+    compare_theta(l, c);
     compare_tied(l, json_object_get(c, "tie_word_embeddings"));
     if (quantised && !json_is_null(quantised))
         problem(l, "config.json: quantization_config: quantised checkpoints are not read; give "

@@ -107,6 +107,7 @@ const hi_model hi_the_model = {
     .eos = EOS,
     .n_eos = sizeof EOS / sizeof *EOS,
 //% end
+    .rope_theta = $(spec.rope_theta),
     .rope_freq = ROPE_FREQ,
     .rope_scale = $(spec.rope_scale)f,
     .embed = $(spec.embed_offset),

@@ -40,6 +40,7 @@ static inline hi_model model(int elt)
         .vocab = 4,
         .elt = elt,
         .norm_eps = 1e-5f,
+        .rope_theta = 7,
         .tied = true,
         .tensor = TENSOR,
         .n_tensors = N_TENSORS,

@@ -216,6 +216,10 @@ static const struct {
       "config.json: head_dim = 2 (absent: from other fields)" FROM("3") "\n"
       "config.json: intermediate_size = 9" FROM("8") "\n"
       "config.json: rms_norm_eps = 1e-06" FROM("9.99999975e-06") },
+    { "{\"rope_theta\":10000000}", "config.json: rope_theta = 10000000" FROM("7") },
+    { "{\"rope_parameters\":{\"rope_theta\":7.5}}", "config.json: rope_theta = 7.5" FROM("7") },
+    { "{\"rope_parameters\":{\"rope_theta\":7.0,\"rope_type\":\"default\"}}", "" },
+    { "{\"rope_theta\":\"7\"}", "config.json: rope_theta: must be a number" },
     { "{\"vocab_size\":5}", "" }, /* the rows of the embedding count */
     { "{\"tie_word_embeddings\":false}", "config.json: tie_word_embeddings = false" FROM("true") },
     { "{\"head_dim\":128,\"num_key_value_heads\":2}",

@@ -166,6 +166,7 @@ const hi_model hi_the_model = {
     .tied = true,
     .gelu = true,
     .bos = -1,
+    .rope_theta = 10000,
     .rope_freq = ROPE_FREQ,
     .rope_scale = 1.0f,
     .embed = 0,

@@ -249,6 +249,7 @@ const hi_model hi_the_model = {
     .tied = false,
     .gelu = false,
     .bos = -1,
+    .rope_theta = 10000,
     .rope_freq = ROPE_FREQ,
     .rope_scale = 1.0f,
     .embed = 0,
