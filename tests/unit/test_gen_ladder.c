@@ -114,9 +114,15 @@ lua_State *__wrap_luaL_newstate(void)
 
 /* Under a sanitizer, where a run takes long, some of them. */
 #if defined(__SANITIZE_ADDRESS__)
-enum { EARLY_STEP = 5, LATE_STEP = 53 };
+enum {
+    EARLY_STEP = 5,
+    LATE_STEP = 53
+};
 #else
-enum { EARLY_STEP = 1, LATE_STEP = 11 };
+enum {
+    EARLY_STEP = 1,
+    LATE_STEP = 11
+};
 #endif
 
 static char folder[] = "/tmp/test_gen_ladder.XXXXXX";
@@ -124,9 +130,12 @@ static char whole[64], part[64]; /* what a run without failures emits; the run u
 
 static int generate(const char *out, hi_error *e)
 {
-    static const hi_request REQUEST = {
-        .vram_bytes = 1200 << 10, .ram_bytes = -1, .ctx = 2304, .tile = 256, .resident = -1, .weights = -1
-    };
+    static const hi_request REQUEST = { .vram_bytes = 1200 << 10,
+                                        .ram_bytes = -1,
+                                        .ctx = 2304,
+                                        .tile = 256,
+                                        .resident = -1,
+                                        .weights = -1 };
     hi_arena *a = arena_new();
     hi_spec s;
     hi_machine m;
