@@ -234,6 +234,21 @@ static int take_vocab(checker *c, text *notes, hi_error *e)
     return 0;
 }
 
+/* Ids that the embedding has no row for. */
+static int check_ids(const hf_model *m, hi_error *e)
+{
+    const char *remedy = "correct config.json or generation_config.json";
+
+    if (m->bos >= m->vocab)
+        return import_fail(e, "bos_token_id = %lld: the embedding has %lld rows; %s",
+                           (long long)m->bos, (long long)m->vocab, remedy);
+    for (int i = 0; i < m->n_eos; i++)
+        if (m->eos[i] >= m->vocab)
+            return import_fail(e, "eos_token_id = %lld: the embedding has %lld rows; %s",
+                               (long long)m->eos[i], (long long)m->vocab, remedy);
+    return 0;
+}
+
 /* Tied: there is no head, or config.json (or its default) says so. */
 static void take_tied(checker *c, text *notes)
 {
@@ -289,7 +304,7 @@ static void note_unused(const checker *c, text *notes)
 
 static int check_tensors(checker *c, text *notes, hi_error *e)
 {
-    if (take_vocab(c, notes, e) != 0)
+    if (take_vocab(c, notes, e) != 0 || check_ids(c->m, e) != 0)
         return -1;
     take_tied(c, notes);
     set_sizes(c);

@@ -12,7 +12,8 @@
 
 enum {
     MAX_SIZE = 1 << 30,
-    MAX_ID = 1 << 30
+    MAX_ID = 1 << 30,
+    USUAL_WINDOW = 4096
 };
 
 /* Which layers a sliding window is for, where layer_types does not say it. */
@@ -29,7 +30,8 @@ enum {
     QKV_BIAS = 2, /* always */
     MAY_BIAS = 4, /* q, k, v and o: attention_bias */
     MAY_MLP_BIAS = 8,
-    SOFTCAPS = 16
+    SOFTCAPS = 16,
+    WINDOW = 32 /* where config.json does not say it; null: none */
 };
 
 typedef struct family {
@@ -41,10 +43,10 @@ typedef struct family {
 
 static const family FAMILY[] = {
     { "llama", "LlamaForCausalLM", "llama", 0, NO_LAYERS, MAY_BIAS | MAY_MLP_BIAS },
-    { "mistral", "MistralForCausalLM", "mistral", 0, ALL_LAYERS, 0 },
-    { "qwen2", "Qwen2ForCausalLM", "qwen2", 0, LATE_LAYERS, QKV_BIAS },
-    { "qwen3", "Qwen3ForCausalLM", "qwen3", 128, LATE_LAYERS, MAY_BIAS },
-    { "gemma2", "Gemma2ForCausalLM", "gemma2", 256, EVEN_LAYERS, IS_TIED | SOFTCAPS },
+    { "mistral", "MistralForCausalLM", "mistral", 0, ALL_LAYERS, WINDOW },
+    { "qwen2", "Qwen2ForCausalLM", "qwen2", 0, LATE_LAYERS, QKV_BIAS | WINDOW },
+    { "qwen3", "Qwen3ForCausalLM", "qwen3", 128, LATE_LAYERS, MAY_BIAS | WINDOW },
+    { "gemma2", "Gemma2ForCausalLM", "gemma2", 256, EVEN_LAYERS, IS_TIED | SOFTCAPS | WINDOW },
     { "phi3", "Phi3ForCausalLM", "phi3", 0, ALL_LAYERS, 0 },
 };
 enum {
@@ -271,6 +273,8 @@ static int take_window(const hf_object *c, const family *f, hf_model *m)
 
     if (f->windows == NO_LAYERS)
         return 0;
+    if ((f->has & WINDOW) != 0 && json_object_get(c->o, "sliding_window") == NULL)
+        size = USUAL_WINDOW;
     if (hf_whole(c, "sliding_window", 1, MAX_SIZE, &size) != 0 ||
         hf_bool(c, "use_sliding_window", &used) != 0)
         return -1;

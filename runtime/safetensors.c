@@ -469,6 +469,9 @@ static int read_header(st_file *f, uint64_t bytes, char *err, size_t n)
                            (ull)bytes);
     if (infile_read(f->fd, f->path, length, 8, 0, err, n) != 0)
         return -1;
+    if (memcmp(length, "version ", 8) == 0)
+        return infile_fail(err, n, "%s: a git-lfs pointer, not the file: fetch it by git lfs pull",
+                           f->path);
     n_json = little_endian(length);
     if (n_json > ST_MAX_HEADER)
         return infile_fail(err, n, "%s: header of %llu bytes: at most %d: not a safetensors file",

@@ -168,8 +168,8 @@ static inline json_t *config_old(const published *m)
     json_object_set_new(o, "rope_scaling", scaling != NULL ? scaling : json_null());
     if (strcmp(m->rope, "longrope") == 0)
         set_whole(o, "original_max_position_embeddings", m->orig_ctx);
-    if (m->window[0] > 0)
-        set_whole(o, "sliding_window", m->window[0]);
+    json_object_set_new(o, "sliding_window",
+                        m->window[0] > 0 ? json_integer(m->window[0]) : json_null());
     if (m->family[0] == 'q') {
         set_whole(o, "sliding_window", 131072);
         set_whole(o, "max_window_layers", m->layers / 2);

@@ -322,6 +322,42 @@ static void test_windows(void **state)
     refuse("config.json: max_window_layers: missing");
 }
 
+/* Where config.json says nothing of it; null says that there is none. */
+static void test_usual_windows(void **state)
+{
+    static const struct {
+        const char *family, *line;
+    } CASE[] = {
+        { "llama", "" },
+        { "phi3", "" },
+        { "mistral", "window = { size = 4096, first = 0, every = 1 }," },
+        { "qwen2", "window = { size = 4096, first = 1, every = 1 }," },
+        { "qwen3", "window = { size = 4096, first = 1, every = 1 }," },
+        { "gemma2", "window = { size = 4096, first = 0, every = 2 }," },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof CASE / sizeof *CASE; i++) {
+        published m = TOY;
+        m.layers = 4;
+        m.family = CASE[i].family;
+        make_toy(&m);
+        json_t *o = config_old(&m);
+        json_object_set_new(o, "use_sliding_window", json_true());
+        set_whole(o, "max_window_layers", 1);
+        set_whole(o, "head_dim", m.head_dim);
+        json_object_del(o, "sliding_window");
+        put_json("config.json", json_incref(o));
+        good();
+        assert_true((strstr(lua.data, "window = ") != NULL) == (CASE[i].line[0] != '\0'));
+        assert_non_null(strstr(lua.data, CASE[i].line));
+        json_object_set_new(o, "sliding_window", json_null());
+        put_json("config.json", o);
+        good();
+        assert_null(strstr(lua.data, "window = "));
+    }
+}
+
 /* ---- what is refused ---- */
 
 static void test_refused_config(void **state)
@@ -548,6 +584,25 @@ static void test_absolute(void **state)
 
 /* ---- tensors ---- */
 
+/* Tokens beyond the embedding are of no use, and the file that has them is named. */
+static void test_ids_beyond(void **state)
+{
+    (void)state;
+    make_toy(&TOY);
+    refuse_with("bos_token_id", "256", "bos_token_id = 256: the embedding has 256 rows; correct");
+    refuse_with("eos_token_id", "[2, 300]", "eos_token_id = 300: the embedding has 256 rows");
+    line_with("bos_token_id", "255", "bos = 255,");
+}
+
+/* What a clone without git-lfs leaves. */
+static void test_pointer(void **state)
+{
+    (void)state;
+    make_toy(&TOY);
+    put_file("model.safetensors", "version https://git-lfs.github.com/spec/v1\n");
+    refuse("model.safetensors: a git-lfs pointer");
+}
+
 static void test_shapes(void **state)
 {
     st_writer w = writer_of(&TOY);
@@ -766,9 +821,9 @@ static void test_import_spec(void **state)
     assert_int_equal(s.kv_heads, 2);
     text_free(&written);
     with("max_position_embeddings", "1073741824"); /* what a spec allows is looked at, too */
-    with("bos_token_id", "256");
+    with("rms_norm_eps", "5");
     assert_int_equal(import_spec(&c, &s, &written, folder, &e), -1);
-    assert_non_null(strstr(e.text, "toy.lua: bos = 256: must be a token id from 0 to 255"));
+    assert_non_null(strstr(e.text, "toy.lua: norm_eps = 5: must be"));
     text_free(&written);
 }
 
@@ -899,6 +954,7 @@ int main(void)
         cmocka_unit_test(test_longrope),
         cmocka_unit_test(test_nested_rope),
         cmocka_unit_test(test_windows),
+        cmocka_unit_test(test_usual_windows),
         cmocka_unit_test(test_refused_config),
         cmocka_unit_test(test_refused_bias),
         cmocka_unit_test(test_refused_numbers),
@@ -908,6 +964,8 @@ int main(void)
         cmocka_unit_test(test_control_characters),
         cmocka_unit_test(test_hub_cache),
         cmocka_unit_test(test_absolute),
+        cmocka_unit_test(test_ids_beyond),
+        cmocka_unit_test(test_pointer),
         cmocka_unit_test(test_shapes),
         cmocka_unit_test(test_cut_short),
         cmocka_unit_test(test_shards),
