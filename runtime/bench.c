@@ -82,10 +82,12 @@ static int take_range(const char **text, values *v, int64_t most)
         }
     }
     *text = end;
-    for (int64_t x = first; x <= last; x = how == '+' ? x + step : x * step)
+    for (int64_t x = first;; x = how == '+' ? x + step : x * step) {
         if (add_value(v, x, most) != 0 || (how == '*' && x == 0))
             return -1;
-    return 0;
+        if (how == '+' ? step > last - x : step > last / x) /* the next one is beyond the last */
+            return 0;
+    }
 }
 
 static int take_list(const char *flag, const char *text, int64_t most, values *v, char *err,

@@ -37,6 +37,8 @@ rows pp16 pp32 pp48 pp64 tg1 tg2 tg3 'pp16 @ d600' 'pp32 @ d600' 'pp48 @ d600' '
     'tg1 @ d600' 'tg2 @ d600' 'tg3 @ d600'
 run 0 "" -r 1 -p 100-1000*3 -n 0
 rows pp100 pp300 pp900
+run 0 "" -r 1 -p 100-101+9223372036854775807,102-103*9223372036854775807 -n 0
+rows pp100 pp102
 run 0 "" -r 1 -p 2304 -n 0
 rows pp2304
 run 0 "" -r 3 -p 64 -n 4 -d 0,512 -o json
