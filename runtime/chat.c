@@ -134,8 +134,8 @@ static int report(chat *k, talk t, const char *err)
     return -1;
 }
 
-/* The text of -f, a blank line and the question, or the text alone; malloc'd. NULL: out of memory.
- */
+/* The text of -f, a blank line and the question, or one of them alone; malloc'd. NULL: out of
+   memory. */
 static char *with_text(const chat *k, const char *question, size_t n_question, size_t *n)
 {
     char *text = NULL;
@@ -145,7 +145,7 @@ static char *with_text(const chat *k, const char *question, size_t n_question, s
     while (end > 0 && (k->before[end - 1] == '\n' || k->before[end - 1] == '\r'))
         end--;
     if (append(&text, n, k->before, end) == 0 && question != NULL &&
-        append(&text, n, "\n\n", 2) == 0)
+        (end == 0 || append(&text, n, "\n\n", 2) == 0))
         append(&text, n, question, n_question);
     return text;
 }
@@ -264,11 +264,15 @@ static int do_help(chat *k, const char *rest)
     return -1;
 }
 
-static int command(chat *k, const char *line)
+static int command(chat *k, const char *line, size_t n_line)
 {
     size_t n = strcspn(line, " \t\n");
     const char *rest = line + n + strspn(line + n, " \t\n");
 
+    if (strlen(line) < n_line) {
+        fprintf(stderr, "/%.*s: a NUL byte in a command; it is not done\n", (int)n, line);
+        return -1;
+    }
     for (int i = 0; i < N_COMMANDS; i++)
         if (strlen(COMMANDS[i].name) == n && memcmp(COMMANDS[i].name, line, n) == 0)
             return COMMANDS[i].run(k, rest);
@@ -291,7 +295,7 @@ static int session(chat *k)
         if (line == NULL)
             break;
         if (line[0] == '/' && line[1] != '/')
-            code = command(k, line + 1);
+            code = command(k, line + 1, n - 1);
         else if (n > 0)
             code = ask(k, line + (line[0] == '/'), n - (line[0] == '/'));
         free(line);

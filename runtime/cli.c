@@ -297,11 +297,19 @@ static int take_one(const char *flag, const char *text, const char **list, int *
 
 static int take_argument(const char *text, cli *c, char *err, size_t n)
 {
+    static const char *const OURS[] = { "messages", "add_generation_prompt" };
     const char *equals = strchr(text, '=');
 
     if (equals == NULL || equals == text) {
         snprintf(err, n, "--template-arg %s: must be NAME=JSON", text);
         return -1;
+    }
+    for (size_t i = 0; i < sizeof OURS / sizeof *OURS; i++) {
+        size_t len = strlen(OURS[i]);
+        if (len == (size_t)(equals - text) && memcmp(OURS[i], text, len) == 0) {
+            snprintf(err, n, "--template-arg %s: is the conversation's own variable", text);
+            return -1;
+        }
     }
     return take_one("--template-arg", text, c->template_arg, &c->n_template_args, CLI_TEMPLATE_ARGS,
                     err, n);
@@ -530,4 +538,13 @@ int cli_fail(const char *text, int code)
 {
     fprintf(stderr, "%s\n", text);
     return code;
+}
+
+int cli_flush(int code)
+{
+    errno = 0;
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return code;
+    fprintf(stderr, "standard output: %s\n", errno != 0 ? strerror(errno) : "cannot write");
+    return EXIT_FAILED;
 }

@@ -64,4 +64,7 @@ int cli_selftest(const hi_model *m, const cli *c);
 /* Says why on stderr; returns the code. */
 int cli_fail(const char *text, int code);
 
+/* Writes out stdout; returns the code, or says why not on stderr and returns EXIT_FAILED. */
+int cli_flush(int code);
+
 #endif

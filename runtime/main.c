@@ -35,5 +35,5 @@ int main(int argc, char **argv)
     default:
         cli_help(m, c.help);
     }
-    return fflush(stdout) == EOF ? EXIT_FAILED : 0;
+    return cli_flush(0);
 }

@@ -31,7 +31,7 @@ int cli_info(const hi_model *m, const cli *c)
         printf("device %.2f MiB, host %.2f MiB; 'info --plan' has the whole plan\n",
                (double)m->arena_bytes / (1 << 20), (double)m->host_bytes / (1 << 20));
     }
-    return fflush(stdout) == EOF ? EXIT_FAILED : 0;
+    return cli_flush(0);
 }
 
 /* Scores after all n tokens, the last 'decoded' of them one by one, the others as prompts of at most

@@ -47,6 +47,8 @@ chat 2 --template-arg prefix
 says "must be NAME=JSON"
 chat 2 --template-arg 'prefix=so'
 says 'text is written "so"'
+chat 2 --template-arg 'messages=[]'
+says "messages=[]: is the conversation's own variable"
 chat 2 --logit-bias 300+1
 says "the token must be from 0 to 255"
 chat 2 --logit-bias 3
@@ -143,6 +145,13 @@ chat 1
 says "tokens with this question; the program was generated for a context of 2304: /clear"
 grep -q 'aaaa' "$t/saved" && wrong "a question that does not fit is kept"
 saved '"content": "y"'
+printf '/system a\000b\nx\n/save %s\n' "$t/saved" >"$t/in"
+chat 0
+says "/system: a NUL byte in a command"
+grep -q system "$t/saved" && wrong "a part of a command is done"
+lines "x" "/save $t/saved"
+chat 0 -f /dev/null
+saved '"content": "x"'
 lines 'Once upon a time' 'And then?' '/clear' "$one" "/save $t/saved"
 chat 1 --chat-template-file "$folder/bare.jinja" --ignore-eos --stop 'never to be seen' -n -1
 says "the context of 2304 tokens is full, so the answer ends here"
