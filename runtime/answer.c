@@ -114,6 +114,16 @@ void speaker_close(speaker *s)
     *s = (speaker){ 0 };
 }
 
+int speaker_follow(const speaker *s, const int32_t *ids, size_t n)
+{
+    size_t n_text;
+
+    for (size_t i = 0; i < n && s->stream != NULL; i++)
+        if (tok_stream_put(s->stream, ids[i], &n_text) == NULL)
+            return -1;
+    return 0;
+}
+
 void speaker_describe(const speaker *s, char *text, size_t n)
 {
     const sample_options *o = &s->sample;

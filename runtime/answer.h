@@ -31,6 +31,10 @@ int speaker_open(speaker *s, const hi_model *m, const cli *c, const hi_tokenizer
                  char *err, size_t n);
 void speaker_close(speaker *s);
 
+/* The next answer goes on in the text of these ids: it is not the beginning of one. Returns 0, or
+   -1: out of memory. */
+int speaker_follow(const speaker *s, const int32_t *ids, size_t n);
+
 /* "greedy" or "temperature 0.7, top-k 20, ..., seed 1": how to get the same answer again. */
 void speaker_describe(const speaker *s, char *text, size_t n);
 

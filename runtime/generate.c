@@ -133,7 +133,7 @@ static int run(const speaker *s, const cli *c, const prompt *p)
         return cli_fail(err, code);
     if (hi_note(r)[0] != '\0')
         fprintf(stderr, "note: %s\n", hi_note(r));
-    if (ids != NULL) {
+    if (ids != NULL && speaker_follow(s, p->ids, p->n) == 0) {
         for (size_t i = 0; i < p->n; i++)
             ids[i] = p->ids[i];
         interrupt_catch();

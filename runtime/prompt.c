@@ -41,9 +41,9 @@ static char *slurp(FILE *f, size_t *n)
 char *prompt_file(const char *path, size_t *bytes, char *err, size_t n)
 {
     bool is_stdin = strcmp(path, "-") == 0;
-    FILE *f = is_stdin ? stdin : fopen(path, "rb");
 
     errno = 0;
+    FILE *f = is_stdin ? stdin : fopen(path, "rb");
     char *data = f == NULL ? NULL : slurp(f, bytes);
     if (data == NULL)
         snprintf(err, n, "%s: %s", is_stdin ? "standard input" : path,
@@ -135,9 +135,10 @@ static int read_text(prompt *p, const cli *c, int *code, char *err, size_t n)
     char *text = c->prompt != NULL ? strdup(c->prompt) : prompt_file(path, &bytes, err, n);
     if (text == NULL)
         return -1;
-    *code = EXIT_BAD_MODEL;
     p->tok = prompt_tokenizer(c->run.weights, err, n);
-    if (p->tok != NULL)
+    if (p->tok == NULL)
+        *code = EXIT_BAD_MODEL;
+    else
         p->ids = encode(p, c, text, bytes, err, n);
     free(text);
     return p->ids == NULL ? -1 : 0;

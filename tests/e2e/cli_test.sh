@@ -94,7 +94,9 @@ HI_ISA=nonsense refuse 2 "unknown instruction set: one of" generate -w "$folder"
 # ---- prompts ----
 refuse 2 "empty" generate -w "$folder" --ids "$t/in"
 refuse 2 "random:1 has no tokenizer" generate -w random:1 -p a
-refuse 2 "/nowhere" generate -w "$folder" -f "$t/nowhere"
+refuse 2 "$t/nowhere: No such file" generate -w "$folder" -f "$t/nowhere"
+printf 'ab\377' >"$t/latin1"
+refuse 2 "byte 2 is 0xff" generate -w "$folder" -f "$t/latin1"
 refuse 2 "$t" generate -w "$folder" -f "$t"
 echo '1 2 320' >"$t/ids"
 refuse 2 "id 3 is \"320\": must be a number from 0 to" generate -w "$folder" --ids "$t/ids"
@@ -186,6 +188,18 @@ for id in $(cat "$t/out"); do printf "\\$(printf %03o "$id")"; done >"$t/bytes"
 echo >>"$t/bytes"
 cmp -s "$t/bytes" "$t/expected" || wrong "--ids answers differently"
 run 0 "generation  0 tokens" generate -w "$folder" -p "$question" -n 0
+# What a decoder strips from a text's beginning is not stripped behind a prompt.
+copy
+sed -i '/"decoder": {/,/}/c "decoder": {"type": "Sequence", "decoders": [{"type": "Fuse"}, \
+    {"type": "Strip", "content": "4", "start": 1, "stop": 0}]},' "$t/copy/tokenizer.json"
+grep -q '"Strip"' "$t/copy/tokenizer.json" || wrong "the decoder is not replaced"
+answer generate -w "$t/copy" -p "$question" -n 5
+[ "$(cat "$t/out")" = 48213 ] || wrong "a continuation has lost its first character"
+
+for verb in help info version; do
+    timeout 60 "$program" $verb >/dev/full 2>"$t/err"
+    [ $? -eq 1 ] && grep -q 'standard output: ' "$t/err" || wrong "$verb: a full stdout is not said"
+done
 
 # ---- what is chosen ----
 # says TEXT: on stderr
