@@ -43,6 +43,8 @@ static void choose_options(sample_options *o, const generation_config *g, const 
         o->top_k = c->top_k;
     if (c->last_n >= -1)
         o->last_n = c->last_n;
+    else if (!isnan(c->repeat)) /* the user's own penalty, not the file's */
+        o->last_n = 64;
     o->seed = c->seed >= 0 ? (uint64_t)c->seed : new_seed();
     if (o->temp <= 0 && (c->top_k >= 0 || !isnan(c->top_p) || !isnan(c->min_p) || c->seed >= 0))
         fprintf(stderr, "note: the answer is greedy, in which --top-k, --top-p, --min-p and --seed "

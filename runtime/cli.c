@@ -126,7 +126,7 @@ static const option_row OPTIONS[] = {
     { 0, "repeat-penalty", REAL, AT(sampling.repeat), 0.01, 100, TALK, "X",
       "divides scores of tokens that were there; 1: off" },
     { 0, "repeat-last-n", WHOLE, AT(sampling.last_n), -1, 1 << 30, TALK, "N",
-      "tokens that penalties look back on (default 64); -1: all" },
+      "tokens that penalties look back on (default 64, all for the file's); -1: all" },
     { 0, "presence-penalty", REAL, AT(sampling.presence), -100, 100, TALK, "X",
       "taken off the score of a token that was there" },
     { 0, "frequency-penalty", REAL, AT(sampling.frequency), -100, 100, TALK, "X",

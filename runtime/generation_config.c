@@ -105,6 +105,8 @@ static int take_all(const reader *r, generation_config *g)
     if (top_k != (double)(int64_t)top_k)
         return infile_fail(r->err, r->n, "%s: top_k = %g: must be a whole number; correct the file",
                            r->path, top_k);
+    if (s->repeat != 1) /* of all tokens: what the field means where it comes from */
+        s->last_n = -1;
     s->top_k = (int64_t)top_k;
     s->temp = sample ? temp : 0;
     return take_ends(r, g);

@@ -21,6 +21,7 @@ typedef struct generation_config {
 ** Temperature 0 unless the file says do_sample: then what it leaves out is as in transformers
 ** (temperature 1, top-k 50, top-p 1, no min-p). Else the other values serve those who ask for a
 ** temperature themselves: the file's, or as in llama.cpp (top-k 40, top-p 0.95, min-p 0.05).
+** repetition_penalty is of all tokens (last_n -1), as in transformers.
 ** Returns 0, or -1 with a message that names file, field, value and what would be right.
 */
 int generation_config_read(generation_config *g, const char *folder, char *err, size_t n);

@@ -242,6 +242,12 @@ says "sampling    temperature 0.25, top-k 50, top-p 0.5, min-p 0, seed "
 answer generate -w "$t/copy" -p "$question" -n 6 --temp 0 --ignore-eos
 [ "$(head -c 2 "$t/out")" = 48 ] || wrong "--temp does not go before the file's"
 grep -q 2 "$t/out" && wrong "--ignore-eos chooses an end token"
+echo '{"repetition_penalty": 1.25}' >"$t/copy/generation_config.json"
+run 0 "penalties: repeat 1.25, frequency 0, presence 0, last -1" generate -w "$t/copy" -p "$question" -n 6
+run 0 "repeat 1.25, frequency 0, presence 0, last 9" generate -w "$t/copy" -p "$question" -n 6 \
+    --repeat-last-n 9
+run 0 "repeat 1.5, frequency 0, presence 0, last 64" generate -w "$t/copy" -p "$question" -n 6 \
+    --repeat-penalty 1.5
 echo '{"top_p": 7}' >"$t/copy/generation_config.json"
 refuse 4 "top_p = 7" generate -w "$t/copy" -p "$question"
 printf '\304\200x' >"$t/special"
