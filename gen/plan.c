@@ -124,11 +124,9 @@ static bool fits_at(search *q, int64_t ctx)
     return q->ok;
 }
 
-/* The longest context that fits, in whole splits; 0: none. */
-static int64_t longest(search *q)
+/* The longest context that fits, in splits: lo, which fits, or more, up to hi. */
+static int64_t longest_between(search *q, int64_t lo, int64_t hi)
 {
-    int64_t lo = 0, hi = (1 << 30) / KEY_SPLIT;
-
     while (lo < hi) {
         int64_t mid = (lo + hi + 1) / 2;
         if (fits_at(q, mid * KEY_SPLIT))
@@ -136,7 +134,20 @@ static int64_t longest(search *q)
         else
             hi = mid - 1;
     }
-    return lo * KEY_SPLIT;
+    return lo;
+}
+
+/* The longest context that fits, in whole splits; 0: none. Longer ones take more memory, but for
+   the first beyond a window, from which on layers have no place in the store. */
+static int64_t longest(search *q)
+{
+    int64_t most = (1 << 30) / KEY_SPLIT, beyond = q->s->window.size / KEY_SPLIT + 1;
+
+    if (q->s->window.size == 0 || beyond > most)
+        return longest_between(q, 0, most) * KEY_SPLIT;
+    if (fits_at(q, beyond * KEY_SPLIT))
+        return longest_between(q, beyond, most) * KEY_SPLIT;
+    return longest_between(q, 0, beyond - 1) * KEY_SPLIT;
 }
 
 /* Nothing was found: is it the host's memory, the device's, or what is asked? */

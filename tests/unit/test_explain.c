@@ -467,6 +467,27 @@ static void check_longest(json_t *root, const made *x)
         whole_is(root, "longest_ctx", fits && longest < x->p->ctx ? x->p->ctx : longest);
 }
 
+/* A host that has no room for all layers' rows up to the window has some for those of the layers
+   without one, beyond it. */
+static void test_longest_beyond_a_window(void **state)
+{
+    static const struct {
+        const char *ram;
+        int64_t ctx;
+    } CASE[] = { { "9700M", 3840 }, { "9800M", 4352 }, { "9900M", 5120 } };
+    char line[160];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof CASE / sizeof *CASE; i++) {
+        made x;
+        snprintf(line, sizeof line,
+                 "specs/gemma_2_9b.lua --vram 10G --ram %s --machine cpu --ctx max", CASE[i].ram);
+        make(line, &x);
+        assert_int_equal(x.p->ctx, CASE[i].ctx);
+        arena_free(x.a);
+    }
+}
+
 static void check_json(const made *x)
 {
     text t;
@@ -850,6 +871,7 @@ int main(void)
         cmocka_unit_test(test_json),   cmocka_unit_test(test_methods),
         cmocka_unit_test(test_report), cmocka_unit_test(test_timeline),
         cmocka_unit_test(test_emit),   cmocka_unit_test(test_memory_runs_out),
+        cmocka_unit_test(test_longest_beyond_a_window),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
