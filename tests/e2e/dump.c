@@ -6,7 +6,7 @@
 ** The prompt is all ids but the last 'decode', whole or cut into prompts of 'rows'; then these one
 ** by one. The file holds floats: (prompt, vocab) of the prefill, with --logits last one row a
 ** prompt; (decode, vocab) of the rest. rewind=N: before decoding, drop the newest N tokens and
-** prefill them again.
+** prefill them again; fewer where layers' windows do not let the run go back so far.
 */
 #include <stdio.h>
 #include <stdlib.h>
@@ -100,9 +100,12 @@ int main(int argc, char **argv)
     prefill(&j, r, 0, prompt);
     hi_set_watch(r, NULL, NULL);
     if (j.rewind > 0) {
-        if (hi_rewind(r, prompt - j.rewind) != 0)
+        int64_t least = hi_rewind_least(r);
+        int to = prompt - j.rewind < least ? (int)least : prompt - j.rewind;
+        if (to < prompt && hi_rewind(r, to) != 0)
             die("rewind", hi_error_text(r));
-        prefill(&j, r, prompt - j.rewind, prompt);
+        if (to < prompt)
+            prefill(&j, r, to, prompt);
     }
     for (int i = prompt; i < j.n; i++) {
         if (hi_decode(r, j.ids[i]) != 0)

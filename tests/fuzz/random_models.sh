@@ -24,7 +24,9 @@ harsh="-DHI_HARSH -DHI_GUARD"
 wrap="-Wl,--wrap=malloc -Wl,--wrap=calloc -Wl,--wrap=realloc -Wl,--wrap=free"
 libs="$(pkg-config --libs jansson) -lm"
 
-stop() { echo "random_models: $*" >&2; exit 1; }
+# Said where a log takes the place of stderr, too.
+exec 3>&2
+stop() { echo "random_models: $*" >&3; exit 1; }
 
 compile() { $cc -c "$@" || stop "does not compile: $*"; }
 
@@ -35,7 +37,7 @@ build_runtime()
         mkdir "$work/$kind"
         checks=$harsh
         [ $kind = harsh ] || checks=
-        for c in run pass ring weight_ring hidden kv attend steps guard weights safetensors infile convert random_weights \
+        for c in run pass ring weight_ring hidden kv attend steps memory guard weights safetensors infile convert random_weights \
             cpu/pool cpu/stream; do
             compile $checks -o "$work/$kind/$(basename $c).o" "$r/$c.c"
         done
@@ -122,18 +124,19 @@ for n in $(awk "BEGIN { for (i = 0; i < $cases; i++) print $first + i }"); do
     model=$((n / PLANS))
     if [ $model != $built ]; then
         eval "$(awk -v seed="$seed" -v what=model -v n=$model -v spec="$work/spec.lua" \
+            -v family="$work/family/random.lua" \
             -f "$here/random_models.awk")"
         build_shape
         built=$model
     fi
-    eval "$(awk -v seed="$seed" -v what=plan -v n="$n" -v most="$most" -v kv_heads="$kv_heads" -v layers="$layers" -v tied="$tied" \
+    eval "$(awk -v seed="$seed" -v what=plan -v n="$n" -v most="$most" -v kv_heads="$kv_heads" -v layers="$layers" -v tied="$tied" -v win="$win" -v all_roll="$all_roll" \
         -f "$here/random_models.awk")"
     [ $((n % 2)) = 0 ] && kind=plain || kind=harsh
     if ! run_case >"$work/log" 2>&1; then
         failures=$((failures + 1))
         printf '%s\n' "---- case $n of seed $seed FAILED; to repeat: $0 $1 1 $seed $n"
         tail -n 20 "$work/log"
-        cat "$work/spec.lua"
+        cat "$work/spec.lua" "$work/family/random.lua"
         echo "budget $budget; hi-gen --numerics $numerics --ctx $ctx --logits $logits$options"
         echo "$kind; $used tokens; dump random:$n decode=$decode $run"
     fi
