@@ -30,6 +30,7 @@ holding buffer_holds(hi_buffer_id id)
         return HOLDS_WEIGHTS;
     case BUF_tails:
     case BUF_kept:
+    case BUF_near:
     case BUF_frames:
     case BUF_slots:
     case BUF_window:

@@ -304,7 +304,7 @@ static void run_layer(machine_now *q, int l)
     int64_t layer_bytes = q->p->streamed[l] ? layer_weight_bytes(s, q->p->elt) : 0;
 
     products(q, "norm_qkv", l, STEPS_QKV, h * d * (s->heads + 2 * s->kv_heads), 0);
-    if (q->p->offload)
+    if (q->p->offload && !layer_rolls(s, l, q->p->ctx))
         store(q, l);
     for (int head = 0; head < s->kv_heads; head += q->b->group)
         attend_group(q, l, head);

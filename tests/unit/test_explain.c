@@ -40,6 +40,8 @@ static const char *const LINES[] = {
     "specs/llama3_2_1b.lua --vram 24G --ctx max --machine rtx4090 --numerics f32",
     "tests/specs/toy_gqa.lua --vram 1200K --ctx 2304 --machine cpu",
     "tests/specs/toy_llama3.lua --ctx 1 --machine cpu",
+    "specs/gemma_2_2b.lua --vram 2G --ctx 16384 --machine cpu",
+    "specs/mistral_7b_v0_1.lua --vram 8G --ctx 32768 --machine rtx3060-12g",
 };
 enum {
     N_LINES = sizeof LINES / sizeof *LINES
@@ -555,6 +557,24 @@ static void test_methods(void **state)
     arena_free(x.a);
 }
 
+/* What layers with a window keep are keys and values. */
+static void test_windows_hold_kv(void **state)
+{
+    made x;
+    methods m;
+
+    (void)state;
+    make("specs/mistral_7b_v0_1.lua --ctx 32768 --machine cpu", &x);
+    assert_int_equal(methods_make(&x.s, x.p, &m), 0);
+    for (int phase = PREFILL; phase <= DECODE; phase++) {
+        const hi_buffer *b = x.p->buf[phase];
+        assert_true(b[BUF_near].bytes > 0);
+        assert_int_equal(m.of[M_PREFILL + phase].kv,
+                         b[BUF_near].bytes + b[BUF_tails].bytes + b[BUF_window].bytes);
+    }
+    arena_free(x.a);
+}
+
 /* ---- report.html ---- */
 
 typedef struct page {
@@ -743,6 +763,15 @@ static void see(const span *x, void *to)
     }
 }
 
+/* The first key that the row at n is compared with: of a window, the first of the split in which it
+   begins. */
+static int64_t first_key(const made *x, int l, int64_t n)
+{
+    int64_t first = n + 1 - x->s.window.size;
+
+    return layer_rolls(&x->s, l, x->p->ctx) && first > 0 ? first / KEY_SPLIT * KEY_SPLIT : 0;
+}
+
 static void check_timeline(const made *x, int64_t n, const char *name)
 {
     seen *w = calloc(1, sizeof *w);
@@ -761,7 +790,7 @@ static void check_timeline(const made *x, int64_t n, const char *name)
                  (long long)n, (long long)w->in, (long long)w->out, (long long)c.h2d_bytes,
                  (long long)c.d2h_bytes);
     for (int l = 0; l < x->s.layers; l++)
-        assert_int_equal(w->rows[l], (n + 1) * x->s.kv_heads);
+        assert_int_equal(w->rows[l], (n + 1 - first_key(x, l, n)) * x->s.kv_heads);
     assert_true(w->lane_end[LANE_COMPUTE] <= seconds + EPS);
     if (seconds < 0.75 * c.seconds || seconds > 1.5 * c.seconds)
         fail_msg("%s, token %lld: %g s run, %g s predicted", name, (long long)n, seconds,
@@ -871,7 +900,7 @@ int main(void)
         cmocka_unit_test(test_json),   cmocka_unit_test(test_methods),
         cmocka_unit_test(test_report), cmocka_unit_test(test_timeline),
         cmocka_unit_test(test_emit),   cmocka_unit_test(test_memory_runs_out),
-        cmocka_unit_test(test_longest_beyond_a_window),
+        cmocka_unit_test(test_longest_beyond_a_window), cmocka_unit_test(test_windows_hold_kv),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
