@@ -86,6 +86,15 @@ static void *cancel_later(void *arg)
     return NULL;
 }
 
+static bool has_window(void)
+{
+    bool any = false;
+
+    for (int l = 0; l < hi_the_model.layers; l++)
+        any = any || hi_the_model.layer[l].window > 0;
+    return any;
+}
+
 /* A prompt that is cancelled, or is through before. */
 static void cancel_prompt(scene *s, int way)
 {
@@ -112,8 +121,10 @@ static void cancel_prompt(scene *s, int way)
     must(s->r, "recover", hi_recover(s->r));
     if (hi_error_text(s->r)[0] != '\0')
         die("a recovered run says '%s'", hi_error_text(s->r));
-    if (rc == 0)
+    if (rc == 0 && length >= hi_rewind_least(s->r))
         must(s->r, "rewind", hi_rewind(s->r, length));
+    else if (has_window() && (rc == 0 || hi_length(s->r) == 0))
+        build(s);
     if (hi_length(s->r) != length)
         die("a recovered run has %lld tokens, not %lld", (long long)hi_length(s->r),
             (long long)length);
