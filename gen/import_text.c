@@ -1,10 +1,11 @@
 /*
-** import_text.c - tokenizer and chat template, opened as the program will open them.
+** import_text.c - tokenizer, chat template and sampling, opened as the program will open them.
 **
 ** The one place of the generator that knows the runtime's text modules: what they refuse is
 ** refused when a model is imported, not when it is run.
 */
 #include "chat_template.h"
+#include "generation_config.h"
 #include "import.h"
 #include "tokenizer.h"
 
@@ -64,12 +65,24 @@ static int check_template(const hf_model *m, text *notes, hi_error *e)
     }
     chat_template *t = chat_template_open(m->folder, NULL, why, sizeof why);
     if (t == NULL)
-        return import_fail(e, "%s", why);
+        return import_fail(e, "%s; for import: a chat_template.jinja in the folder takes its place",
+                           why);
     chat_template_close(t);
     return 0;
 }
 
+static int check_sampling(const hf_model *m, hi_error *e)
+{
+    char why[WHY] = "";
+    generation_config g;
+
+    return generation_config_read(&g, m->folder, why, sizeof why) == 0 ? 0
+                                                                       : import_fail(e, "%s", why);
+}
+
 int import_texts(const hf_model *m, text *notes, hi_error *e)
 {
-    return check_tokenizer(m, notes, e) != 0 ? -1 : check_template(m, notes, e);
+    if (check_tokenizer(m, notes, e) != 0 || check_template(m, notes, e) != 0)
+        return -1;
+    return check_sampling(m, e);
 }

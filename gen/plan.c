@@ -54,7 +54,8 @@ static int check_request(const hi_spec *s, const hi_request *q, hi_error *e)
         return gen_fail(e, "--resident %d: --policy standard and chunked keep everything resident",
                         q->resident);
     if (q->resident >= 0 && rolling_layers(s, q->ctx > 0 ? q->ctx : s->ctx) == s->layers)
-        return gen_fail(e, "--resident %d: every layer of %s sees a window alone, which is resident",
+        return gen_fail(e,
+                        "--resident %d: every layer of %s sees a window alone, which is resident",
                         q->resident, s->path);
     if (q->panel > s->layers)
         return gen_fail(e, "--panel %d: %s has %d layers", q->panel, s->path, s->layers);
@@ -138,11 +139,14 @@ static int64_t longest_between(search *q, int64_t lo, int64_t hi)
 }
 
 /* The longest context that fits, in whole splits; 0: none. Longer ones take more memory, but for
-   the first beyond a window, from which on layers have no place in the store. */
+   the first beyond a window, from which on layers have no place in the store. Where every layer has
+   a window nothing grows at all: as long as the checkpoint was made for. */
 static int64_t longest(search *q)
 {
     int64_t most = (1 << 30) / KEY_SPLIT, beyond = q->s->window.size / KEY_SPLIT + 1;
 
+    if (rolling_layers(q->s, 1 << 30) == q->s->layers)
+        most = div_up(q->s->ctx, KEY_SPLIT);
     if (q->s->window.size == 0 || beyond > most)
         return longest_between(q, 0, most) * KEY_SPLIT;
     if (fits_at(q, beyond * KEY_SPLIT))

@@ -53,7 +53,8 @@ function(hi_target_options target)
     target_compile_definitions(${target} PRIVATE _GNU_SOURCE ${ARGN})
 endfunction()
 
-# What reads a checkpoint's files: JSON, safetensors, tokenizer, chat template. Also the generator's.
+# What reads a checkpoint's files: JSON, safetensors, tokenizer, chat template, how to choose tokens.
+# Also the generator's.
 function(hi_files_library target)
     set(r "${HI_HOME}/runtime")
     add_library(${target} STATIC ${r}/infile.c ${r}/safetensors.c ${r}/tokenizer.c ${r}/tok_added.c
@@ -62,7 +63,7 @@ function(hi_files_library target)
         ${r}/tok_text.c ${r}/tok_vocab.c ${r}/jinja_heap.c ${r}/jinja_lex.c ${r}/jinja_expr.c
         ${r}/jinja_parse.c ${r}/jinja_value.c ${r}/jinja_text.c ${r}/jinja_eval.c ${r}/jinja_exec.c
         ${r}/jinja_call.c ${r}/jinja_filter.c ${r}/jinja_select.c ${r}/jinja_method.c
-        ${r}/jinja_test.c ${r}/jinja_json.c ${r}/chat_template.c)
+        ${r}/jinja_test.c ${r}/jinja_json.c ${r}/chat_template.c ${r}/generation_config.c)
     target_include_directories(${target} PUBLIC ${r} ${JANSSON_INCLUDE_DIRS} ${PCRE2_INCLUDE_DIRS}
         ${UTF8PROC_INCLUDE_DIRS})
     target_link_libraries(${target} PUBLIC ${HI_JANSSON} ${HI_PCRE2} ${HI_UTF8PROC} m)
@@ -79,7 +80,7 @@ function(hi_runtime_library target)
     endif()
     add_library(${target} STATIC ${r}/run.c ${r}/pass.c ${r}/kv.c ${r}/ring.c ${r}/weight_ring.c
         ${r}/hidden.c ${r}/steps.c ${r}/attend.c ${r}/memory.c ${r}/guard.c ${r}/weights.c
-        ${r}/convert.c ${r}/random_weights.c ${r}/sample.c ${r}/stop.c ${r}/generation_config.c
+        ${r}/convert.c ${r}/random_weights.c ${r}/sample.c ${r}/stop.c
         ${r}/interrupt.c ${r}/answer.c ${r}/conversation.c ${r}/chat.c ${r}/perplexity.c ${r}/bench.c
         ${r}/cli.c ${r}/prompt.c ${r}/progress.c ${r}/forecast.c ${r}/generate.c ${r}/selftest.c
         ${r}/cpu/pool.c ${r}/cpu/stream.c)

@@ -905,6 +905,16 @@ static void test_tokenizer(void **state)
     refuse("tokenizer.json:1: not JSON");
 }
 
+/* What the program would refuse is refused at import. */
+static void test_generation_config(void **state)
+{
+    (void)state;
+    make_toy(&TOY);
+    put_file("generation_config.json", "{\"do_sample\": true, \"temperature\": \"0.7\"}");
+    refuse("generation_config.json: temperature");
+    take_file("generation_config.json");
+}
+
 static void test_chat_template(void **state)
 {
     size_t n = 11 << 20;
@@ -977,6 +987,7 @@ int main(void)
         cmocka_unit_test(test_memory_runs_out),
         cmocka_unit_test(test_no_texts),
         cmocka_unit_test(test_tokenizer),
+        cmocka_unit_test(test_generation_config),
         cmocka_unit_test(test_chat_template),
     };
     return cmocka_run_group_tests(tests, open_root, remove_root);
