@@ -373,7 +373,7 @@ int cli_chat(const hi_model *m, const cli *c)
              (c->prompt_file == NULL ||
               (k.before = prompt_file(c->prompt_file, &k.n_before, err, sizeof err)) != NULL)) {
         code = EXIT_BAD_MODEL;
-        tok = prompt_tokenizer(c->run.weights, err, sizeof err);
+        tok = prompt_tokenizer(c->run.weights, false, err, sizeof err);
         if (tok != NULL)
             t = chat_template_open(c->run.weights, c->template_file, err, sizeof err);
     }

@@ -102,14 +102,14 @@ static int read_ids(prompt *p, const hi_model *m, const char *path, char *err, s
     return rc;
 }
 
-/* A folder without a readable tokenizer.json can still be asked in ids. */
-hi_tokenizer *prompt_tokenizer(const char *folder, char *err, size_t n)
+hi_tokenizer *prompt_tokenizer(const char *folder, bool ids, char *err, size_t n)
 {
     hi_tokenizer *tok = tok_open(folder, err, n);
     size_t len = strlen(err);
 
     if (tok == NULL && strstr(err, "--ids") == NULL)
-        snprintf(err + len, n - len, "; -w must name a checkpoint folder, or pass --ids FILE");
+        snprintf(err + len, n - len, "; -w must name a checkpoint folder%s",
+                 ids ? ", or pass --ids FILE" : "");
     return tok;
 }
 
@@ -135,7 +135,7 @@ static int read_text(prompt *p, const cli *c, int *code, char *err, size_t n)
     char *text = c->prompt != NULL ? strdup(c->prompt) : prompt_file(path, &bytes, err, n);
     if (text == NULL)
         return -1;
-    p->tok = prompt_tokenizer(c->run.weights, err, n);
+    p->tok = prompt_tokenizer(c->run.weights, true, err, n);
     if (p->tok == NULL)
         *code = EXIT_BAD_MODEL;
     else

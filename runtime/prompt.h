@@ -21,7 +21,8 @@ void prompt_free(prompt *p);
 /* A whole file, "-": standard input; malloc'd and 0-terminated, or NULL with a message. */
 char *prompt_file(const char *path, size_t *bytes, char *err, size_t n);
 
-/* The tokenizer of -w; NULL with a message. */
-hi_tokenizer *prompt_tokenizer(const char *folder, char *err, size_t n);
+/* The tokenizer of -w; NULL with a message. 'ids': a folder without a readable tokenizer.json can
+   still be asked in ids. */
+hi_tokenizer *prompt_tokenizer(const char *folder, bool ids, char *err, size_t n);
 
 #endif

@@ -57,6 +57,10 @@ chat 2 --temp nan
 says "--temp nan: must be a number from 0 to 100"
 chat 2 --stop ''
 says "an empty text"
+timeout 60 "$program" chat -w "$t/none" >"$t/out" 2>"$t/err" <"$t/in"
+[ $? -eq 4 ] || wrong "a folder that is not there does not give 4"
+says "-w must name a checkpoint folder"
+! grep -qF -e "--ids" "$t/err" || wrong "chat is told of --ids, which it does not take"
 timeout 60 "$program" chat -w random:1 >"$t/out" 2>"$t/err" <"$t/in"
 [ $? -eq 2 ] || wrong "random weights"
 says "random:1 has no tokenizer"
