@@ -2,7 +2,7 @@
 #
 # Included by emitted projects and by build-models/. HI_HOME is hi-gen's folder.
 #
-#   hi_files_library(TARGET)                              once
+#   hi_files_library(TARGET)                              once; the runtime's is HI_FILES, or 'files'
 #   hi_runtime_library(TARGET [CHECKS..])                 once
 #   hi_kernel_library(TARGET FOLDER)                      once per shape; FOLDER holds shape.h
 #   hi_device_library(TARGET FOLDER KERNELS [CHECKS..])   once per shape
@@ -75,8 +75,11 @@ function(hi_runtime_library target)
     if(CMAKE_BUILD_TYPE STREQUAL "Debug")
         list(APPEND ARGN HI_GUARD)
     endif()
-    if(NOT TARGET files)
-        hi_files_library(files)
+    if(NOT HI_FILES)
+        set(HI_FILES files)
+    endif()
+    if(NOT TARGET ${HI_FILES})
+        hi_files_library(${HI_FILES})
     endif()
     add_library(${target} STATIC ${r}/run.c ${r}/pass.c ${r}/kv.c ${r}/ring.c ${r}/weight_ring.c
         ${r}/hidden.c ${r}/steps.c ${r}/attend.c ${r}/memory.c ${r}/guard.c ${r}/weights.c
@@ -84,7 +87,7 @@ function(hi_runtime_library target)
         ${r}/interrupt.c ${r}/answer.c ${r}/conversation.c ${r}/chat.c ${r}/perplexity.c ${r}/bench.c
         ${r}/cli.c ${r}/prompt.c ${r}/progress.c ${r}/forecast.c ${r}/generate.c ${r}/selftest.c
         ${r}/cpu/pool.c ${r}/cpu/stream.c)
-    target_link_libraries(${target} PUBLIC files Threads::Threads)
+    target_link_libraries(${target} PUBLIC ${HI_FILES} Threads::Threads)
     hi_target_options(${target} ${ARGN})
     if("HI_GUARD" IN_LIST ARGN)
         target_link_options(${target} PUBLIC

@@ -36,7 +36,7 @@ needed() {
         LD_LIBRARY_PATH=$folder/lib ldd "$program"
     done | awk '{ print $1, $3 }' | sort -u
 }
-needed | awk '$1 ~ /^lib(jansson|cmocka)/ { print $2 }' | while read -r library; do
+needed | awk '$1 ~ /^lib(jansson|cmocka|pcre2-8|utf8proc)/ { print $2 }' | while read -r library; do
     [ "$(dirname "$library")" = "$folder/lib" ] || cp -L "$library" "$folder/lib/"
 done
 others=$(needed | awk -v own="$folder/" 'index($0, own) == 0 { print $1 }' |

@@ -321,7 +321,7 @@ static void bench_rows(void)
     float *cs = bench_alloc((size_t)rows * HEAD_DIM * 4), *o = bench_alloc(state);
     void *table = bench_alloc(table_bytes);
     int *ids = make_ids(rows);
-    norm_args norm = { b, a, w, rows, 1e-5f };
+    norm_args norm = { .y = b, .x = a, .w = w, .rows = rows, .eps = 1e-5f };
     activate_args act = { a, rows, 0 };
     embed_args embed = { b, table, ids, rows };
     close_args close = { b, HEADS * HEAD_DIM, o, o + (size_t)rows * HEADS * HEAD_DIM,
