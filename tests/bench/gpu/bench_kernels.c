@@ -334,6 +334,7 @@ static void bench_rows(void)
     bench_fill(table, table_bytes);
     rope.cs = cs;
     rope.rows = rows;
+    rope.scale = 1;
     time_rows("k_rope_table", rows, ROPE_THREADS, 0, &rope, r * HEAD_DIM * 4);
     time_rows("k_embed", rows, ROW_THREADS, 0, &embed, r * HIDDEN * 4);
     time_rows("k_rmsnorm", rows, ROW_THREADS, NORM_SMEM, &norm, r * HIDDEN * 4);
