@@ -46,10 +46,14 @@ foreach(test ends.panels ends.graph failures.panels failures.graph)      # ring'
 endforeach()
 
 # A cancelled prompt leaves nothing behind.
+set(recover_rounds 4)
+if(HI_SANITIZE)
+    set(recover_rounds 1)
+endif()
 foreach(plan mode IN ZIP_LISTS CUDA_PLANS CUDA_PLAN_MODES)
     hi_cuda_program(cuda_recover_${plan} recover_test.c cuda_${plan} toy_gqa)
     add_test(NAME cuda.recover.${plan} COMMAND cuda_recover_${plan} random:1 1
-        rounds=$<IF:$<BOOL:${HI_SANITIZE}>,1,4>)
+        rounds=${recover_rounds})
     hi_cuda_setting(cuda.recover.${plan} ${mode})
     set_tests_properties(cuda.recover.${plan} PROPERTIES TIMEOUT 120)
 endforeach()
