@@ -24,7 +24,7 @@ endfunction()
 if(HI_SANITIZE)
     return()
 endif()
-foreach(spec llama3_8b llama3_70b llama2_7b llama3_2_1b needle kernels_gemma2 kernels_gemma2_128
+foreach(spec llama3_8b llama3_2_1b needle kernels_gemma2 kernels_gemma2_128
         kernels_qwen3 kernels_phi3)
     hi_compiled("" ${spec} ${CI_ARCHS})
     hi_compiled(.all ${spec} ${ALL_ARCHS})

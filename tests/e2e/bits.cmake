@@ -14,7 +14,7 @@ set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS placements.txt pa
 # under sanitizers.
 set(BITS_MODELS needle toy_gqa toy_gqa_f32 toy_mha toy_wide)
 if(HI_SANITIZE STREQUAL "thread")
-    set(BITS_EVERY 7 7 7 7 7)
+    set(BITS_EVERY 7 7 7 7 14)
 elseif(HI_SANITIZE)
     set(BITS_EVERY 5 5 5 5 5)
 else()

@@ -5,7 +5,11 @@ set(walk_3 "none|--resident 2 --tile 256 --group 1 --slots 7 --logits all|thread
 set(walk_4 "min|--weights 0 --panel 1 --tile 256 --chunk 128|threads=2|harsh")
 set(walk_5 "none|--resident 0 --tile 1024 --group 1 --bands 4 --slots 4 --chunk 256 --weights 0 --panel 2|threads=2|plain")
 
-foreach(model needle toy_gqa gemma2_cap qwen3_norm)
+set(WALK_MODELS needle toy_gqa gemma2_cap qwen3_norm)
+if(HI_SANITIZE STREQUAL "thread")
+    set(WALK_MODELS needle toy_gqa gemma2_cap)
+endif()
+foreach(model ${WALK_MODELS})
     foreach(placement 0 1 2 3 4 5)
         if(placement EQUAL 0)
             set(line "none||threads=1|plain")
