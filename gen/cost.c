@@ -77,7 +77,8 @@ static panel panel_of(const model *k, int first, int end, kind *of)
 /* Would they take the same time? The model's last is alone, and only that one is cut. */
 static bool alike(const panel *a, const panel *b)
 {
-    if (a->layers != b->layers || a->rolling != b->rolling || a->first != b->first || a->last != b->last ||
+    if (a->layers != b->layers || a->rolling != b->rolling || a->first != b->first ||
+        a->last != b->last ||
         a->streamed != b->streamed || a->begin != b->begin || a->again != b->again ||
         a->ahead != b->ahead || a->n != b->n)
         return false;

@@ -252,7 +252,8 @@ static double stalls(const model *k, const panel *q, const pass *x, const produc
 /* The cut layer: keys and values of all rows; the rest for the prompt's last row. */
 static double cut_layer(const model *k, const panel *q, const pass *x, products *sum, times *t)
 {
-    double rows = (double)x->rows, seen = before(k->s, (double)(x->pos + x->rows), q->cut_rolls);
+    double rows = (double)x->rows;
+    double seen = keys_seen(k->s, (double)x->pos + rows - 1, 1, q->cut_rolls);
     products all, one, attend = attention(k, seen, seen);
     others o;
 

@@ -8,6 +8,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "plan_check.h"
 #include "replay_machine.h"
 
 int hazard(machine *m, const char *fmt, ...)
@@ -87,8 +88,7 @@ static int run_list(machine *m, const char *where, const hi_step *list, int at, 
 
 bool rolls(const machine *m, int l)
 {
-    const hi_window *w = &m->s->window;
-    return w->size > 0 && w->size < m->p->ctx && l >= w->first && (l - w->first) % w->every == 0;
+    return sees_window(m->s, m->p, l);
 }
 
 bool is_cut(const machine *m)

@@ -5,6 +5,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include "convert.h"
 #include "print.h"
 #include "sizes.h"
 #include "view_fields.h"
@@ -21,16 +22,15 @@ static void float_text(double value, char *out, size_t n)
         strncat(out, ".0", n - strlen(out) - 1);
 }
 
-/* The nearest bf16; ties to even. */
-static double bf16_of(double value)
+/* The nearest bf16. */
+static float bf16_of(float value)
 {
-    float f = (float)value;
-    uint32_t bits;
+    uint16_t rounded;
+    float out;
 
-    memcpy(&bits, &f, sizeof bits);
-    bits = (bits + 0x7fff + (bits >> 16 & 1)) & 0xffff0000;
-    memcpy(&f, &bits, sizeof f);
-    return f;
+    convert_f32_to_bf16(&value, &rounded, 1);
+    convert_bf16_to_f32(&rounded, &out, 1);
+    return out;
 }
 
 static const char *file_name(const char *path)
@@ -202,27 +202,32 @@ static void set_tensors(lua_State *L, const hi_spec *s, const hi_plan *p)
     lua_remove(L, -2);
 }
 
-/* What of the shape not every model has: the lines of its header. */
+/* A number for a template to print; false where the model has no such thing. */
+static void set_option(lua_State *L, const char *name, bool there, double value)
+{
+    char number[64];
+
+    lua_pushboolean(L, false);
+    if (there) {
+        lua_pop(L, 1);
+        snprintf(number, sizeof number, "%.17g", value);
+        lua_pushstring(L, number);
+    }
+    lua_setfield(L, -2, name);
+}
+
+/* What of the shape not every model has. */
 static void set_shape(lua_State *L, const hi_spec *s, const hi_plan *p)
 {
-    double scale = sqrt(s->hidden);
+    float scale = sqrtf((float)s->hidden);
 
-    lua_newtable(L);
-    if (s->query_scalar != s->head_dim)
-        add_line(L, "#define QUERY_SCALAR %.17g", s->query_scalar);
-    if (s->attn_softcap > 0)
-        add_line(L, "#define ATTN_SOFTCAP %.17g", s->attn_softcap);
-    if (s->final_softcap > 0)
-        add_line(L, "#define FINAL_SOFTCAP %.17g", s->final_softcap);
-    if (s->window.size > 0)
-        add_line(L, "#define ATTN_WINDOW %" PRId64, s->window.size);
-    if (s->tensor[T_Q_NORM][0] != '\0')
-        add_line(L, "#define QK_NORM 1");
-    if (s->norm_offset)
-        add_line(L, "#define NORM_OFFSET 1");
-    if (s->embed_scale)
-        add_line(L, "#define EMBED_SCALE %.9g", p->elt == 2 ? bf16_of(scale) : (double)(float)scale);
-    lua_setfield(L, -2, "shape_lines");
+    set_option(L, "query_scalar", s->query_scalar != s->head_dim, s->query_scalar);
+    set_option(L, "attn_softcap", s->attn_softcap > 0, s->attn_softcap);
+    set_option(L, "final_softcap", s->final_softcap > 0, s->final_softcap);
+    set_option(L, "attn_window", s->window.size > 0, (double)s->window.size);
+    set_option(L, "embed_scale", s->embed_scale != 0, p->elt == 2 ? bf16_of(scale) : scale);
+    set_bool(L, "qk_norm", s->tensor[T_Q_NORM][0] != '\0');
+    set_bool(L, "norm_offset", s->norm_offset != 0);
 }
 
 void push_spec(lua_State *L, const hi_spec *s, const hi_plan *p)

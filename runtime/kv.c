@@ -135,7 +135,7 @@ void near_reaches(hi_run *r, int64_t end)
 {
     struct hi_state *s = r->in;
 
-    if (s->near_from < end - s->m->near_rows)
+    if (s->m->near_rows > 0 && s->near_from < end - s->m->near_rows)
         s->near_from = end - s->m->near_rows;
 }
 

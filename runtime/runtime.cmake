@@ -57,7 +57,7 @@ endfunction()
 # Also the generator's.
 function(hi_files_library target)
     set(r "${HI_HOME}/runtime")
-    add_library(${target} STATIC ${r}/infile.c ${r}/safetensors.c ${r}/tokenizer.c ${r}/tok_added.c
+    add_library(${target} STATIC ${r}/infile.c ${r}/safetensors.c ${r}/convert.c ${r}/tokenizer.c ${r}/tok_added.c
         ${r}/tok_bpe.c ${r}/tok_bpe_load.c ${r}/tok_decode.c ${r}/tok_file.c ${r}/tok_merges.c
         ${r}/tok_normalize.c ${r}/tok_post.c ${r}/tok_regex.c ${r}/tok_split.c ${r}/tok_stream.c
         ${r}/tok_text.c ${r}/tok_vocab.c ${r}/jinja_heap.c ${r}/jinja_lex.c ${r}/jinja_expr.c
@@ -83,7 +83,7 @@ function(hi_runtime_library target)
     endif()
     add_library(${target} STATIC ${r}/run.c ${r}/pass.c ${r}/kv.c ${r}/ring.c ${r}/weight_ring.c
         ${r}/hidden.c ${r}/steps.c ${r}/attend.c ${r}/memory.c ${r}/guard.c ${r}/weights.c
-        ${r}/convert.c ${r}/random_weights.c ${r}/sample.c ${r}/stop.c
+        ${r}/random_weights.c ${r}/sample.c ${r}/stop.c
         ${r}/interrupt.c ${r}/answer.c ${r}/conversation.c ${r}/chat.c ${r}/perplexity.c ${r}/bench.c
         ${r}/cli.c ${r}/prompt.c ${r}/progress.c ${r}/forecast.c ${r}/generate.c ${r}/selftest.c
         ${r}/cpu/pool.c ${r}/cpu/stream.c)

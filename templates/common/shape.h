@@ -12,8 +12,26 @@
 #define FFN $(spec.ffn)
 #define VOCAB $(spec.vocab)
 #define HI_F32 $(plan.f32) /* elements: 0 bf16, 1 float */
-//% for _, line in ipairs(spec.shape_lines) do
-$(line)
+//% if spec.query_scalar then
+#define QUERY_SCALAR $(spec.query_scalar)
+//% end
+//% if spec.attn_softcap then
+#define ATTN_SOFTCAP $(spec.attn_softcap)
+//% end
+//% if spec.final_softcap then
+#define FINAL_SOFTCAP $(spec.final_softcap)
+//% end
+//% if spec.attn_window then
+#define ATTN_WINDOW $(spec.attn_window)
+//% end
+//% if spec.qk_norm then
+#define QK_NORM 1
+//% end
+//% if spec.norm_offset then
+#define NORM_OFFSET 1
+//% end
+//% if spec.embed_scale then
+#define EMBED_SCALE $(spec.embed_scale)
 //% end
 
 #endif
