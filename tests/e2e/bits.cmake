@@ -1,7 +1,7 @@
 # Bit-equality: every placement gives the reference's scores.
 #
 # placements.txt and panels.txt: budget | hi-gen options | run options. The lines of placements.txt
-# serve all models, those of panels.txt the deep one; every second one runs harsh (scrambled store,
+# serve all models but the deep one, which has those of panels.txt; every second one runs harsh (scrambled store,
 # poisoned slots, random delays, guarded heap).
 set(TOKENS 2200)
 set(DECODED 64)
@@ -10,13 +10,13 @@ set(COMMON --ctx 2304 --logits all)
 file(STRINGS placements.txt placements REGEX "^[^#]")
 file(STRINGS panels.txt panels REGEX "^[^#]")
 set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS placements.txt panels.txt)
-# All placements of two models, which thus have every pair of values; a third of the others'. Fewer
-# under sanitizers.
+# All placements of two models, one for each list, which thus have every pair of values; a third of the
+# others'. Fewer under sanitizers.
 set(BITS_MODELS needle toy_gqa toy_gqa_f32 toy_mha toy_wide)
 if(HI_SANITIZE STREQUAL "thread")
-    set(BITS_EVERY 7 7 7 7 14)
+    set(BITS_EVERY 9 7 9 9 8)
 elseif(HI_SANITIZE)
-    set(BITS_EVERY 5 5 5 5 5)
+    set(BITS_EVERY 7 5 7 7 5)
 else()
     set(BITS_EVERY 3 1 3 3 1)
 endif()
@@ -58,7 +58,7 @@ foreach(model every IN ZIP_LISTS BITS_MODELS BITS_EVERY)
 
     set(lines ${placements})
     if(model STREQUAL "toy_wide")
-        list(APPEND lines ${panels})
+        set(lines ${panels})
     endif()
     set(i 0)
     foreach(line IN LISTS lines)

@@ -20,8 +20,13 @@
 #include "gen.h"
 #include "replay.h"
 
+#if defined(__SANITIZE_ADDRESS__)
+enum { N_RANDOM = 1000 };
+#else
+enum { N_RANDOM = 4000 };
+#endif
+
 enum {
-    N_RANDOM = 4000,
     N_POOL = 1000,
     N_PER_KIND = 100,
     MAX_KINDS = 300
