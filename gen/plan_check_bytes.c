@@ -12,7 +12,8 @@
 enum {
     PAGE = 4096,         /* host buffers begin at multiples of it */
     CUDA_WORK = 8 << 20, /* runtime/cuda/lt.c may take so much */
-    CUDA_PIECE = 32768   /* rows that fill a GPU in decode */
+    CUDA_PIECE = 32768,  /* rows that fill a GPU in decode */
+    CPU_PIECE = 8192     /* and many cores */
 };
 
 /* Where a buffer lives; the names are those of buffers.def. */
@@ -132,7 +133,7 @@ static int64_t widest_group(const hi_plan *p)
 /* Rows of one call of attention in decode. */
 static int64_t count_piece(const hi_plan *p)
 {
-    int64_t rows = p->req.target == TARGET_CUDA ? CUDA_PIECE : 0;
+    int64_t rows = p->req.target == TARGET_CUDA ? CUDA_PIECE : CPU_PIECE;
     if (rows > up_to(p->ctx, KEY_SPLIT))
         rows = up_to(p->ctx, KEY_SPLIT);
     return rows > p->band[0].tile ? rows : p->band[0].tile;

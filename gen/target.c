@@ -6,6 +6,7 @@
 const hi_target TARGET[N_TARGETS] = {
     [TARGET_CPU] = {
         .name = "cpu",
+        .piece = 8192,               /* 32 splits of 8 heads: work enough for 64 threads */
         .f32 = true,
         .head_dim_step = 1,
         .most_head_dim = 1 << 16,

@@ -17,7 +17,7 @@ typedef struct hi_target {
     const char *name;
     bool f32;                        /* computes in f32, too */
     int64_t work_bytes;              /* of the arena, for matrix products */
-    int64_t piece;                   /* resident rows that fill it in decode; 0: a tile does */
+    int64_t piece;                   /* resident rows that fill it in decode, or a tile where that is more */
     int head_dim_step, most_head_dim, width_step;   /* head_dim; hidden and ffn: multiples of */
     hi_target_file file[MAX_TARGET_FILES];          /* beside those that all targets have */
 } hi_target;
