@@ -22,7 +22,13 @@
 
 extern const hi_model hi_the_model;
 
-enum { SEED = 1, MOST_NAME = 128, BLOCK = 32, ALIGNMENT = 32, BUFFER_BYTES = 1 << 22 };
+enum {
+    SEED = 1,
+    MOST_NAME = 128,
+    BLOCK = 32,
+    ALIGNMENT = 32,
+    BUFFER_BYTES = 1 << 22
+};
 
 /* Bytes of n weights, as BLOCK of them are stored; GGUF's number of the type. */
 typedef struct format {
@@ -96,7 +102,8 @@ static void store_q4(const float *x, uint8_t *to)
 
     store_half(d, to);
     for (int i = 0; i < BLOCK / 2; i++)
-        to[2 + i] = (uint8_t)(four_bits(x[i] * inverse) | four_bits(x[i + BLOCK / 2] * inverse) << 4);
+        to[2 + i] =
+            (uint8_t)(four_bits(x[i] * inverse) | four_bits(x[i + BLOCK / 2] * inverse) << 4);
 }
 
 static const format F32 = { "f32", 0, 4 * BLOCK, store_f32 };
@@ -162,14 +169,15 @@ static void write_config(const hi_model *m, const char *folder)
 
     snprintf(path, sizeof path, "%s/config.json", folder);
     begin(&o, path);
-    fprintf(o.f,
-            "{\"architectures\": [\"LlamaForCausalLM\"], \"model_type\": \"llama\",\n"
-            " \"vocab_size\": %d, \"hidden_size\": %d, \"intermediate_size\": %d,\n"
-            " \"num_hidden_layers\": %d, \"num_attention_heads\": %d, \"num_key_value_heads\": %d,\n"
-            " \"head_dim\": %d, \"rms_norm_eps\": %.9g, \"rope_theta\": %.1f,\n"
-            " \"tie_word_embeddings\": %s, \"torch_dtype\": \"bfloat16\"}\n",
-            m->vocab, m->hidden, m->ffn, m->layers, m->heads, m->kv_heads, m->head_dim,
-            (double)m->norm_eps, m->rope_theta, m->tied ? "true" : "false");
+    fprintf(
+        o.f,
+        "{\"architectures\": [\"LlamaForCausalLM\"], \"model_type\": \"llama\",\n"
+        " \"vocab_size\": %d, \"hidden_size\": %d, \"intermediate_size\": %d,\n"
+        " \"num_hidden_layers\": %d, \"num_attention_heads\": %d, \"num_key_value_heads\": %d,\n"
+        " \"head_dim\": %d, \"rms_norm_eps\": %.9g, \"rope_theta\": %.1f,\n"
+        " \"tie_word_embeddings\": %s, \"torch_dtype\": \"bfloat16\"}\n",
+        m->vocab, m->hidden, m->ffn, m->layers, m->heads, m->kv_heads, m->head_dim,
+        (double)m->norm_eps, m->rope_theta, m->tied ? "true" : "false");
     finish(&o);
 }
 
@@ -232,7 +240,11 @@ static void put_u32(file *o, uint32_t x)
     put(o, &x, sizeof x);
 }
 
-enum { GGUF_U32 = 4, GGUF_F32 = 6, GGUF_TEXT = 8 }; /* GGUF's numbers of types of values */
+enum {
+    GGUF_U32 = 4,
+    GGUF_F32 = 6,
+    GGUF_TEXT = 8
+}; /* GGUF's numbers of types of values */
 
 static void key_u32(file *o, const char *key, int x)
 {
@@ -311,7 +323,9 @@ static void put_entry(file *o, const char *name, int64_t rows, int64_t cols, uin
     put(o, &offset, sizeof offset);
 }
 
-enum { KEYS = 13 };
+enum {
+    KEYS = 13
+};
 
 static void put_keys(file *o, const hi_model *m)
 {

@@ -12,7 +12,12 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_NO_COMMAND = 127, EXIT_SIGNALLED = 128 };
+enum {
+    EXIT_FAILED = 1,
+    EXIT_USAGE = 2,
+    EXIT_NO_COMMAND = 127,
+    EXIT_SIGNALLED = 128
+};
 
 static double now(void)
 {
