@@ -10,12 +10,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
+#include "bench_peaks.h"
 #include "kern.h"
-
-#if defined(__x86_64__)
-#include <immintrin.h>
-#endif
 
 enum {
     M = 512, N = 2048, K = 2048, MATRICES = 8,             /* 64 MiB of weights as bf16 */
@@ -39,15 +35,6 @@ typedef struct worker {
     int i;
 } worker;
 
-static volatile uint64_t sink;
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 static void *work_once(void *p)
 {
     worker *w = p;
@@ -64,128 +51,16 @@ static double best(bench *b, void (*task)(const bench *b, int i))
     for (b->round = 0; b->round < REPEAT; b->round++) {
         pthread_t other;
         worker w[2] = { { b, task, 0 }, { b, task, 1 } };
-        double start = now();
+        double start = bench_now();
         if (b->threads == 2 && pthread_create(&other, NULL, work_once, &w[1]))
             abort();
         work_once(&w[0]);
         if (b->threads == 2)
             pthread_join(other, NULL);
-        double t = now() - start;
+        double t = bench_now() - start;
         shortest = t < shortest ? t : shortest;
     }
     return shortest;
-}
-
-/* ---- peaks ---- */
-
-enum { LOOPS = 1 << 20 };
-
-typedef float v4 __attribute__((vector_size(16)));
-
-static void peak_portable(const bench *b, int i)
-{
-    (void)b;
-    (void)i;
-    v4 a[8] = { 0 }, x = { 0.5f, 0.5f, 0.5f, 0.5f };
-    for (int n = 0; n < LOOPS; n++)
-#pragma GCC unroll 8
-        for (int j = 0; j < 8; j++)
-            a[j] = a[j] * x + x;
-    for (int j = 0; j < 8; j++)
-        sink += (uint64_t)a[j][0];
-}
-
-#if defined(__x86_64__)
-__attribute__((target("avx2,fma"))) static void peak_avx2(const bench *b, int i)
-{
-    (void)b;
-    (void)i;
-    __m256 a[12], x = _mm256_set1_ps(0.5f);
-    for (int j = 0; j < 12; j++)
-        a[j] = x;
-    for (int n = 0; n < LOOPS; n++)
-#pragma GCC unroll 12
-        for (int j = 0; j < 12; j++)
-            a[j] = _mm256_fmadd_ps(a[j], x, x);
-    for (int j = 0; j < 12; j++)
-        sink += (uint64_t)a[j][0];
-}
-
-__attribute__((target("avx512f"))) static void peak_avx512(const bench *b, int i)
-{
-    (void)b;
-    (void)i;
-    __m512 a[12], x = _mm512_set1_ps(0.5f);
-    for (int j = 0; j < 12; j++)
-        a[j] = x;
-    for (int n = 0; n < LOOPS; n++)
-#pragma GCC unroll 12
-        for (int j = 0; j < 12; j++)
-            a[j] = _mm512_fmadd_ps(a[j], x, x);
-    for (int j = 0; j < 12; j++)
-        sink += (uint64_t)a[j][0];
-}
-
-__attribute__((target("avx512f,avx512bf16"))) static void peak_avx512bf16(const bench *b, int i)
-{
-    (void)b;
-    (void)i;
-    __m512 a[12];
-    __m512bh x = (__m512bh)_mm512_set1_epi32(0x3f003f00);
-    for (int j = 0; j < 12; j++)
-        a[j] = _mm512_setzero_ps();
-    for (int n = 0; n < LOOPS; n++)
-#pragma GCC unroll 12
-        for (int j = 0; j < 12; j++)
-            a[j] = _mm512_dpbf16_ps(a[j], x, x);
-    for (int j = 0; j < 12; j++)
-        sink += (uint64_t)a[j][0];
-}
-
-static void peak_amx(const bench *b, int i)
-{
-    (void)b;
-    (void)i;
-    for (int n = 0; n < LOOPS; n++)
-        __asm__ volatile("tdpbf16ps %tmm6, %tmm4, %tmm0\n\ttdpbf16ps %tmm6, %tmm4, %tmm1\n\t"
-                         "tdpbf16ps %tmm6, %tmm4, %tmm2\n\ttdpbf16ps %tmm6, %tmm4, %tmm3");
-}
-#endif
-
-static const struct peak {
-    const char *isa;
-    void (*task)(const bench *b, int i);
-    double flops;                    /* of one loop */
-} PEAKS[] = {
-#if defined(__x86_64__)
-    { "amx", peak_amx, 4 * 16 * 16 * 64 },
-    { "avx512bf16", peak_avx512bf16, 12 * 64 },
-    { "avx512", peak_avx512, 12 * 32 },
-    { "avx2", peak_avx2, 12 * 16 },
-#endif
-    { "portable", peak_portable, 8 * 8 },
-};
-
-static double peak_of(bench *b)
-{
-    for (size_t i = 0; i < sizeof PEAKS / sizeof PEAKS[0]; i++)
-        if (!strcmp(PEAKS[i].isa, b->t->isa))
-            return PEAKS[i].flops * LOOPS * b->threads / best(b, PEAKS[i].task);
-    return 0;
-}
-
-static void read_memory(const bench *b, int i)
-{
-    const uint64_t *p = (const uint64_t *)b->k;
-    size_t n = KV_BYTES / 2 / 8 / (size_t)b->threads, from = (size_t)i * n;
-    uint64_t sum[8] = { 0 };
-    for (size_t at = from; at < from + n; at += 8) {
-        __builtin_prefetch(p + at + 256);
-        for (int j = 0; j < 8; j++)
-            sum[j] ^= p[at + (size_t)j];
-    }
-    for (int j = 0; j < 8; j++)
-        sink += sum[j];
 }
 
 /* ---- kernels ---- */
@@ -211,7 +86,7 @@ static void matmul_one(const bench *b, int i)
 static void prefill(const bench *b, int i)
 {
     kern_attend a = { b->q, GQA * HEAD_DIM, b->k, b->v, 0, DEPTH_TOK + TOKENS, DEPTH_TOK,
-                      b->o, b->ml };
+                      0, b->o, b->ml };
     int64_t rows = (int64_t)TOKENS * GQA / b->threads;
     b->t->attend(&a, i * rows, (i + 1) * rows);
 }
@@ -221,7 +96,7 @@ static void decode(const bench *b, int i)
 {
     int64_t keys = KV_TOK / b->threads, at = i * keys * HEAD_DIM, row = i * GQA;
     kern_attend a = { b->q, GQA * HEAD_DIM, b->k + at, b->v + at, 0, keys, KV_TOK,
-                      b->o + row * HEAD_DIM, b->ml + row * 2 };
+                      0, b->o + row * HEAD_DIM, b->ml + row * 2 };
     b->t->attend(&a, 0, GQA);
 }
 
@@ -253,7 +128,8 @@ static void line(const char *what, double value, double peak, const char *unit)
 
 static void bench_table(bench *b)
 {
-    double compute = peak_of(b), memory = KV_BYTES / 2 / best(b, read_memory);
+    double compute = bench_peak_flops(b->t->isa, b->t->thread_begin, b->threads);
+    double memory = bench_peak_reads(b->k, KV_BYTES / 2, b->threads, REPEAT);
     double pairs = (double)TOKENS * GQA * (DEPTH_TOK + (TOKENS + 1) / 2.0);
     printf("%s, %d thread%s: %.0f GFLOP/s, reads %.1f GB/s\n", b->t->isa, b->threads,
            b->threads == 1 ? "" : "s", compute / 1e9, memory / 1e9);
