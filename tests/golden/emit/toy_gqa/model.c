@@ -44,10 +44,10 @@ static const char PLAN_TEXT[] =
     "mlp               49152            384  gate and up projections\n"
     "carry            147456            576  running output, max, sum of one head "
     "group\n"
-    "parts                 0            576  attention parts of one tile, one per "
-    "split\n"
+    "parts                 0           5184  attention parts of rows attended to "
+    "at once, one per split\n"
     "logits             1280           1280  scores\n"
-    "device          1209856  = 1.2 MiB with the gaps between buffers\n"
+    "device          1214464  = 1.2 MiB with the gaps between buffers\n"
     "budget          1228800  of it 0 for the driver\n"
     "host kv                884736  the host store: keys and values of all tokens\n"
     "host             884736  = 0.8 MiB in all\n"
@@ -211,7 +211,7 @@ const hi_model hi_the_model = {
     .split = 256,
     .near_rows = 0,
     .slots = 3,
-    .piece = 256,
+    .piece = 2304,
     .rows = { 256, 1 },
     .panel = 3,
     .panels = 1,
@@ -220,7 +220,7 @@ const hi_model hi_the_model = {
     .layer_bytes = 78080,
     .hold = true,
     .budget_bytes = 1228800,
-    .arena_bytes = 1209856,
+    .arena_bytes = 1214464,
     .reserve_bytes = 0,
     .host_bytes = 884736,
     .buf = {
@@ -256,8 +256,8 @@ const hi_model hi_the_model = {
             [HI_B_O] = { 1205248, 256 },
             [HI_B_MLP] = { 1205760, 384 },
             [HI_B_CARRY] = { 1206528, 576 },
-            [HI_B_PARTS] = { 1207552, 576 },
-            [HI_B_LOGITS] = { 1208576, 1280 },
+            [HI_B_PARTS] = { 1207552, 5184 },
+            [HI_B_LOGITS] = { 1213184, 1280 },
         },
     },
     .host = {

@@ -33,8 +33,8 @@ static const char PLAN_TEXT[] =
     "mlp               40960            320  gate and up projections\n"
     "carry             73728            288  running output, max, sum of one head "
     "group\n"
-    "parts                 0            288  attention parts of one tile, one per "
-    "split\n"
+    "parts                 0           1152  attention parts of rows attended to "
+    "at once, one per split\n"
     "logits             1028           1028  scores\n"
     "device          1035776  = 1.0 MiB with the gaps between buffers\n"
     "host                  0  = 0.0 MiB in all\n"
@@ -182,7 +182,7 @@ const hi_model hi_the_model = {
     .split = 256,
     .near_rows = 0,
     .slots = 3,
-    .piece = 256,
+    .piece = 1024,
     .rows = { 256, 1 },
     .panel = 2,
     .panels = 1,
@@ -221,8 +221,8 @@ const hi_model hi_the_model = {
             [HI_B_O] = { 706560, 128 },
             [HI_B_MLP] = { 707072, 320 },
             [HI_B_CARRY] = { 707840, 288 },
-            [HI_B_PARTS] = { 708608, 288 },
-            [HI_B_LOGITS] = { 709376, 1028 },
+            [HI_B_PARTS] = { 708608, 1152 },
+            [HI_B_LOGITS] = { 710144, 1028 },
         },
     },
     .host = {

@@ -46,10 +46,10 @@ static const char PLAN_TEXT[] =
     "mlp               49152            192  gate and up projections\n"
     "carry            278528           1088  running output, max, sum of one head "
     "group\n"
-    "parts                 0           1088  attention parts of one tile, one per "
-    "split\n"
+    "parts                 0          17408  attention parts of rows attended to "
+    "at once, one per split\n"
     "logits             1032           1032  scores\n"
-    "device          6880256  = 6.6 MiB with the gaps between buffers\n"
+    "device          6896384  = 6.6 MiB with the gaps between buffers\n"
     "budget          7340032  of it 0 for the driver\n"
     "host kv              25165824  the host store: keys and values of all tokens\n"
     "host layers           1002496  weights of the streamed layers, packed, one after "
@@ -265,7 +265,7 @@ const hi_model hi_the_model = {
     .split = 256,
     .near_rows = 0,
     .slots = 3,
-    .piece = 256,
+    .piece = 4096,
     .rows = { 256, 1 },
     .panel = 2,
     .panels = 3,
@@ -274,7 +274,7 @@ const hi_model hi_the_model = {
     .layer_bytes = 250624,
     .hold = true,
     .budget_bytes = 7340032,
-    .arena_bytes = 6880256,
+    .arena_bytes = 6896384,
     .reserve_bytes = 0,
     .host_bytes = 26955776,
     .buf = {
@@ -310,8 +310,8 @@ const hi_model hi_the_model = {
             [HI_B_O] = { 6874624, 512 },
             [HI_B_MLP] = { 6875392, 192 },
             [HI_B_CARRY] = { 6875904, 1088 },
-            [HI_B_PARTS] = { 6877440, 1088 },
-            [HI_B_LOGITS] = { 6878976, 1032 },
+            [HI_B_PARTS] = { 6877440, 17408 },
+            [HI_B_LOGITS] = { 6895104, 1032 },
         },
     },
     .host = {
