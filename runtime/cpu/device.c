@@ -7,7 +7,6 @@
 */
 #include "../device.h"
 
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -52,14 +51,6 @@ const char hi_target_help[] =
 const bool hi_row_classes = false;
 
 /* ---- open and close ---- */
-
-static int usable_cores(void)
-{
-    cpu_set_t set;
-    if (sched_getaffinity(0, sizeof set, &set) != 0)
-        return 1;
-    return CPU_COUNT(&set);
-}
 
 static size_t whole_pages(int64_t bytes)
 {
@@ -114,7 +105,7 @@ static bool open_streams(hi_device *d, double gbps)
 static int open_parts(hi_device *d, const hi_options *o, int *code, char *err, size_t n)
 {
     const char *isa = o->isa != NULL ? o->isa : getenv("HI_ISA"), *why = "";
-    int threads = o->threads > 0 ? o->threads : usable_cores();
+    int threads = o->threads > 0 ? o->threads : pool_cores();
 
     d->k = kern_pick(isa, &why);
     if (d->k == NULL) {
