@@ -16,7 +16,6 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
-#include <string.h>
 #include <time.h>
 
 enum {
@@ -37,6 +36,7 @@ typedef struct lane {                /* of one thread; the caller's is the first
 } lane;
 
 struct pool {
+    void *memory;                    /* that this lies in */
     unsigned id;                     /* never that of another pool, even at the same address */
     int n, started;
     int64_t spin_ns;
@@ -280,12 +280,12 @@ pool *pool_open(int n, void (*begin)(void))
 {
     if (n > MOST_THREADS)
         n = MOST_THREADS;
-    size_t bytes = sizeof(pool) + (size_t)n * sizeof(lane);
-    pool *p = aligned_alloc(LINE, bytes);
+    void *memory = calloc(1, sizeof(pool) + (size_t)n * sizeof(lane) + LINE);
 
-    if (p == NULL)
+    if (memory == NULL)
         return NULL;
-    memset(p, 0, bytes);
+    pool *p = (pool *)(((uintptr_t)memory + LINE - 1) / LINE * LINE);
+    p->memory = memory;
     p->id = atomic_fetch_add(&pools, 1) + 1;
     p->n = n;
     p->spin_ns = n > pool_cores() ? CROWDED_SPIN_NS : SPIN_NS;
@@ -316,7 +316,7 @@ void pool_close(pool *p)
     pthread_mutex_destroy(&p->lock);
     pthread_cond_destroy(&p->wake);
     pthread_cond_destroy(&p->over);
-    free(p);
+    free(p->memory);
 }
 
 int pool_threads(const pool *p)
