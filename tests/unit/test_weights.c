@@ -210,7 +210,7 @@ static void file_pieces_together(void **state)
     }
     FILE *f = fopen(path, "r+b");
     assert_non_null(f);
-    for (int from = 1; from <= 9; from++) { /* pieces from the file's end on are damaged */
+    for (int from = 1; from <= 9; from += 4) { /* pieces from the file's end on are damaged */
         fseek(f, -2600000 - from * 450000, SEEK_END);
         fwrite(&bad, sizeof bad, 1, f);
         fflush(f);
@@ -220,7 +220,7 @@ static void file_pieces_together(void **state)
                  "model.safetensors: many: element %lld: non-finite weight: the file is damaged, "
                  "fetch it again",
                  element);
-        for (int again = 0; again < 5; again++) {
+        for (int again = 0; again < 3; again++) {
             tally y = { .elt = 2 };
             assert_int_equal(weights_load(&m, folder, false, &CREW_OF_FIVE, count_rows, &y, err,
                                           sizeof err),
