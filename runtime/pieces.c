@@ -79,7 +79,7 @@ static void work(void *arg, int thread)
     }
 }
 
-/* Numbers the pieces; false if a tensor is too large. */
+/* Numbers the pieces; fails if a tensor is too large. */
 static int number_pieces(heap *h)
 {
     uint64_t n = 0;

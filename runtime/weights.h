@@ -14,8 +14,9 @@
 typedef int weights_sink(void *to, const hi_tensor *t, int64_t row, int64_t n_rows,
                          const void *elts);
 
-/* Threads that load together, all of which may call the sink at the same time. run(with, job, arg, n)
-   returns when it has called job(arg, 0 .. n - 1); NULL: the caller's thread is all. */
+/* Threads that load together, all of which may call the sink at the same time.
+   run(with, job, arg, n) returns when it has called job(arg, 0 .. n - 1); NULL: the caller's
+   thread is all. */
 typedef struct weights_crew {
     int n;
     void (*run)(void *with, void (*job)(void *arg, int i), void *arg, int n);

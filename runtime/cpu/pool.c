@@ -24,7 +24,7 @@ enum {
     LINE = 128,                      /* processors fetch cache lines in pairs */
     PAUSES = 16,                     /* between looks at the clock */
     SPIN_NS = 200000,                /* longer than what lies between two jobs of a pass */
-    CROWDED_SPIN_NS = 2000           /* more threads than cores: what is waited for may wait for us */
+    CROWDED_SPIN_NS = 2000           /* more threads than cores: who is awaited may await us */
 };
 
 typedef struct lane {                /* of one thread; the caller's is the first */
@@ -70,7 +70,7 @@ static int64_t now_ns(void)
     return t.tv_sec * 1000000000LL + t.tv_nsec;
 }
 
-/* Passes a moment; false when 'ns' have passed. A pause takes 40 cycles or 140: the clock counts. */
+/* Passes a moment; false when 'ns' have passed: by the clock: a pause takes 40 or 140 cycles. */
 static bool spin_on(spin *s, int64_t ns)
 {
 #if defined(__x86_64__)
@@ -98,7 +98,7 @@ static unsigned next_epoch(pool *p, unsigned seen)
     } while (spin_on(&s, p->spin_ns));
     pthread_mutex_lock(&p->lock);
     for (;;) {
-        atomic_store(&p->asleep, true);          /* before the last look: who publishes looks after */
+        atomic_store(&p->asleep, true);          /* then a last look: who publishes looks after */
         if ((e = atomic_load(&p->epoch)) != seen)
             break;
         pthread_cond_wait(&p->wake, &p->lock);

@@ -2,8 +2,8 @@
 ** pool.h - threads that share the items of one job at a time.
 **
 ** Items are dealt out in order, a stretch of neighbours to each thread, so that from job to job the
-** same thread meets the same weights; who is done takes items of others. Jobs are written so that it
-** has no influence on any bit who took what. Waiting threads spin for a while, then sleep.
+** same thread meets the same weights; who is done takes items of others. Jobs are written so that
+** it has no influence on any bit who took what. Waiting threads spin for a while, then sleep.
 */
 #ifndef POOL_H
 #define POOL_H
@@ -22,7 +22,7 @@ int pool_threads(const pool *p);
 /* Cores that this process may use. */
 int pool_cores(void);
 
-/* Runs job(arg, 0 .. items - 1); returns when all are done. One caller at a time; from a job never. */
+/* Runs job(arg, 0 .. items - 1); returns when all are done. One caller at a time, never a job. */
 void pool_run(pool *p, pool_job *job, void *arg, int items);
 
 #endif
