@@ -73,9 +73,9 @@ void convert_f16_to_bf16(const uint16_t *in, uint16_t *out, size_t n)
 /* First of n 16-bit elements whose exponent field is all ones. */
 static size_t find_special_16(const uint16_t *in, size_t n, uint16_t exponent)
 {
-    unsigned any = 0;
+    uint16_t any = 0; /* no wider than the elements: as many at once as can be */
     for (size_t i = 0; i < n; i++)
-        any |= (in[i] & exponent) == exponent;
+        any |= (uint16_t)((in[i] & exponent) == exponent);
     if (!any) /* nearly always: one pass without a branch per element */
         return n;
     size_t i = 0;

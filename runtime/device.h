@@ -15,7 +15,7 @@
 #ifndef DEVICE_H
 #define DEVICE_H
 
-#include "hi.h"
+#include "weights.h"
 
 typedef struct hi_device hi_device;
 
@@ -38,6 +38,8 @@ int64_t dev_touched_bytes(const hi_device *d);   /* end of the last arena page e
 
 /* A weights_sink: rows of a tensor to their place on device or host. 'to' is the device. */
 int dev_put_rows(void *to, const hi_tensor *t, int64_t row, int64_t n_rows, const void *elts);
+/* Who may call it. */
+weights_crew dev_crew(hi_device *d);
 /* All tensors have been put: those on the host may be copied from now on. */
 void dev_loaded(hi_device *d);
 

@@ -12,16 +12,14 @@
 
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include "checked.h"
 #include "convert.h"
+#include "pieces.h"
 
 #define GOLDEN 0x9e3779b97f4a7c15u
 
 enum {
-    CHUNK = 2048,         /* elements made at once: stays in the first cache */
-    PIECE_BYTES = 4 << 20 /* handed to the sink at once, at most, unless a row is longer */
+    CHUNK = 2048 /* elements made at once: stays in the first cache */
 };
 
 typedef struct stream {
@@ -114,60 +112,46 @@ void random_elements(const hi_tensor *t, uint64_t seed, int elt, uint64_t first,
     }
 }
 
-static int64_t width(const hi_tensor *t)
+typedef struct maker {
+    const hi_model *m;
+    uint64_t seed;
+    weights_sink *sink;
+    void *to;
+} maker;
+
+static const hi_tensor *tensor_of(const void *arg, int i)
 {
-    return t->cols > 0 ? t->cols : 1;
+    const maker *k = arg;
+    return &k->m->tensor[i];
 }
 
-/* Rows of t in one piece, and that piece's bytes; 0 if a row's bytes overflow. */
-static int64_t piece_rows(const hi_model *m, const hi_tensor *t, uint64_t *bytes)
+static int make_piece(void *arg, const piece *p, char *err, size_t n)
 {
-    uint64_t row;
-    if (!checked_mul((uint64_t)width(t), (uint64_t)m->elt, &row))
+    const maker *k = arg;
+    const hi_tensor *t = &k->m->tensor[p->tensor];
+    uint64_t width = (uint64_t)pieces_width(t);
+    random_elements(t, k->seed, k->m->elt, (uint64_t)p->row * width, (uint64_t)p->n_rows * width,
+                    p->room);
+    if (k->sink(k->to, t, p->row, p->n_rows, p->room) == 0)
         return 0;
-    int64_t rows = row < PIECE_BYTES ? (int64_t)(PIECE_BYTES / row) : 1;
-    if (rows > t->rows)
-        rows = t->rows > 0 ? t->rows : 1;
-    return checked_mul((uint64_t)rows, row, bytes) ? rows : 0;
+    snprintf(err, n, "random weights: %s: refused by the receiver", t->name);
+    return -1;
 }
 
-static int make_tensor(const hi_model *m, const hi_tensor *t, uint64_t seed, weights_sink sink,
-                       void *to, void *piece)
+int random_weights(const hi_model *m, uint64_t seed, const weights_crew *crew, weights_sink *sink,
+                   void *to, char *err, size_t n)
 {
-    uint64_t bytes;
-    int64_t step = piece_rows(m, t, &bytes);
-    for (int64_t row = 0; row < t->rows; row += step) {
-        int64_t n = t->rows - row < step ? t->rows - row : step;
-        random_elements(t, seed, m->elt, (uint64_t)(row * width(t)), (size_t)(n * width(t)), piece);
-        if (sink(to, t, row, n, piece) != 0)
-            return -1;
-    }
-    return 0;
-}
-
-int random_weights(const hi_model *m, uint64_t seed, weights_sink sink, void *to, char *err,
-                   size_t n)
-{
-    uint64_t most = 1;
+    maker k = { m, seed, sink, to };
+    piecework w = { .what = "random weights",
+                    .n_tensors = m->n_tensors,
+                    .tensor = tensor_of,
+                    .job = make_piece,
+                    .arg = &k };
     for (int i = 0; i < m->n_tensors; i++) {
-        uint64_t bytes;
-        if (piece_rows(m, &m->tensor[i], &bytes) == 0) {
-            snprintf(err, n, "random weights: %s: too large", m->tensor[i].name);
-            return -1;
-        }
-        most = bytes > most ? bytes : most;
+        const hi_tensor *t = &m->tensor[i];
+        uint64_t elts = (uint64_t)pieces_rows(t) * (uint64_t)pieces_width(t);
+        if (elts * (uint64_t)m->elt > w.room_bytes)
+            w.room_bytes = elts * (uint64_t)m->elt;
     }
-    void *piece = malloc(most);
-    if (!piece) {
-        snprintf(err, n, "random weights: out of memory (%llu bytes)", (unsigned long long)most);
-        return -1;
-    }
-    int rc = 0;
-    for (int i = 0; i < m->n_tensors && rc == 0; i++) {
-        rc = make_tensor(m, &m->tensor[i], seed, sink, to, piece);
-        if (rc != 0)
-            snprintf(err, n, "random weights: %s: refused by the receiver", m->tensor[i].name);
-    }
-    free(piece);
-    return rc;
+    return pieces_run(&w, crew, err, n);
 }

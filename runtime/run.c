@@ -103,7 +103,8 @@ static bool allocate(hi_run *r)
 static int load(hi_run *r, const hi_options *o, int *code, char *err, size_t n)
 {
     struct hi_state *s = r->in;
-    int rc = weights_load(s->m, o->weights, o->round_weights, dev_put_rows, s->dev, err, n);
+    weights_crew crew = dev_crew(s->dev);
+    int rc = weights_load(s->m, o->weights, o->round_weights, &crew, dev_put_rows, s->dev, err, n);
 
     if (rc == 0) {
         dev_loaded(s->dev);

@@ -64,6 +64,7 @@ function(hi_files_library target)
         ${r}/jinja_parse.c ${r}/jinja_value.c ${r}/jinja_text.c ${r}/jinja_eval.c ${r}/jinja_exec.c
         ${r}/jinja_call.c ${r}/jinja_filter.c ${r}/jinja_select.c ${r}/jinja_method.c
         ${r}/jinja_test.c ${r}/jinja_json.c ${r}/chat_template.c ${r}/generation_config.c)
+    set_source_files_properties(${r}/convert.c PROPERTIES COMPILE_OPTIONS -O3)
     target_include_directories(${target} PUBLIC ${r} ${JANSSON_INCLUDE_DIRS} ${PCRE2_INCLUDE_DIRS}
         ${UTF8PROC_INCLUDE_DIRS})
     target_link_libraries(${target} PUBLIC ${HI_JANSSON} ${HI_PCRE2} ${HI_UTF8PROC} m)
@@ -83,10 +84,11 @@ function(hi_runtime_library target)
     endif()
     add_library(${target} STATIC ${r}/run.c ${r}/pass.c ${r}/kv.c ${r}/ring.c ${r}/weight_ring.c
         ${r}/hidden.c ${r}/steps.c ${r}/attend.c ${r}/memory.c ${r}/guard.c ${r}/weights.c
-        ${r}/random_weights.c ${r}/sample.c ${r}/stop.c
+        ${r}/pieces.c ${r}/random_weights.c ${r}/sample.c ${r}/stop.c
         ${r}/interrupt.c ${r}/answer.c ${r}/conversation.c ${r}/chat.c ${r}/perplexity.c ${r}/bench.c
         ${r}/cli.c ${r}/prompt.c ${r}/progress.c ${r}/forecast.c ${r}/generate.c ${r}/selftest.c
         ${r}/cpu/pool.c ${r}/cpu/stream.c)
+    set_source_files_properties(${r}/random_weights.c PROPERTIES COMPILE_OPTIONS -O3)
     target_link_libraries(${target} PUBLIC ${HI_FILES} Threads::Threads)
     hi_target_options(${target} ${ARGN})
     if("HI_GUARD" IN_LIST ARGN)

@@ -7,7 +7,6 @@
 */
 #include "../device.h"
 
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -51,15 +50,12 @@ const char hi_target_help[] =
 
 const bool hi_row_classes = false;
 
-/* ---- open and close ---- */
-
-static int usable_cores(void)
+static int min_int(int a, int b)
 {
-    cpu_set_t set;
-    if (sched_getaffinity(0, sizeof set, &set) != 0)
-        return 1;
-    return CPU_COUNT(&set);
+    return a < b ? a : b;
 }
+
+/* ---- open and close ---- */
 
 static size_t whole_pages(int64_t bytes)
 {
@@ -114,7 +110,7 @@ static bool open_streams(hi_device *d, double gbps)
 static int open_parts(hi_device *d, const hi_options *o, int *code, char *err, size_t n)
 {
     const char *isa = o->isa != NULL ? o->isa : getenv("HI_ISA"), *why = "";
-    int threads = o->threads > 0 ? o->threads : usable_cores();
+    int threads = o->threads > 0 ? o->threads : pool_cores();
 
     d->k = kern_pick(isa, &why);
     if (d->k == NULL) {
@@ -311,6 +307,58 @@ int dev_put_rows(void *to, const hi_tensor *t, int64_t row, int64_t n_rows, cons
     else
         memcpy(dst + first, elts, (size_t)n_rows * sizeof(elt));
     return 0;
+}
+
+/* The bytes of a matrix, as products cut it into items. */
+typedef struct touch_job {
+    unsigned char *at;
+    int64_t panel_bytes;
+    int panels;
+} touch_job;
+
+/* Asks for the pages; where the system cannot be asked, whoever writes them first has them. */
+static void touch_item(void *arg, int item)
+{
+    const touch_job *j = arg;
+    int end = min_int((item + 1) * PANELS_PER_ITEM, j->panels);
+    uintptr_t at = (uintptr_t)(j->at + item * PANELS_PER_ITEM * j->panel_bytes);
+    uintptr_t page = at / PAGE * PAGE;
+
+    madvise((void *)page, (uintptr_t)(j->at + end * j->panel_bytes) - page, MADV_POPULATE_WRITE);
+}
+
+/* Pages of weights come from the memory near the thread that first needs them, and threads ask at
+   once: a thread asks for the panels that it will multiply with. */
+static void touch_matrices(hi_device *d)
+{
+    const hi_model *m = d->m;
+
+    for (int i = 0; i < m->n_tensors; i++) {
+        const hi_tensor *t = &m->tensor[i], *u;
+        int64_t rows = t->rows;
+        if (t->kind != HI_PACKED || t->row0 > 0)
+            continue;
+        for (u = t + 1; u < m->tensor + m->n_tensors; u++)
+            if (u->layer == t->layer && u->offset == t->offset && u->kind == HI_PACKED)
+                rows += u->rows;
+        touch_job j = { .at = tensor_part(d, t) + t->offset,
+                        .panel_bytes = pack_bytes(PANEL, t->cols),
+                        .panels = (int)((rows + PANEL - 1) / PANEL) };
+        pool_run(d->pool, touch_item, &j, (j.panels + PANELS_PER_ITEM - 1) / PANELS_PER_ITEM);
+    }
+}
+
+static void run_crew(void *device, void (*job)(void *arg, int i), void *arg, int n)
+{
+    hi_device *d = device;
+
+    touch_matrices(d);
+    pool_run(d->pool, job, arg, n);
+}
+
+weights_crew dev_crew(hi_device *d)
+{
+    return (weights_crew){ pool_threads(d->pool), run_crew, d };
 }
 
 void dev_loaded(hi_device *d)
@@ -519,11 +567,6 @@ typedef struct product_job {
     int panel, panels;               /* first and end */
     int row_items;                   /* items: row blocks x panel blocks, rows the faster */
 } product_job;
-
-static int min_int(int a, int b)
-{
-    return a < b ? a : b;
-}
 
 static void product_item(void *arg, int item)
 {

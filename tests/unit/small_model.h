@@ -6,6 +6,7 @@
 #ifndef SMALL_MODEL_H
 #define SMALL_MODEL_H
 
+#include <pthread.h>
 #include "weights.h"
 
 static char err[4096];
@@ -175,7 +176,7 @@ static inline int load(int elt, bool round_weights, received *r)
     int stop_at = r->stop_at;
     *r = (received){ .elt = elt, .stop_at = stop_at };
     strcpy(err, "untouched");
-    return weights_load(&m, folder, round_weights, receive, r, err, sizeof err);
+    return weights_load(&m, folder, round_weights, NULL, receive, r, err, sizeof err);
 }
 
 static inline void must_load(int elt, bool round_weights, received *r)
@@ -222,6 +223,41 @@ static inline void check_numbers(const received *r)
         }
     }
 }
+
+/* ---- several threads ---- */
+
+enum {
+    CREW = 5
+};
+
+typedef struct sailor {
+    void (*job)(void *arg, int i);
+    void *arg;
+    int i;
+} sailor;
+
+static inline void *sail(void *arg)
+{
+    const sailor *s = arg;
+    s->job(s->arg, s->i);
+    return NULL;
+}
+
+static inline void run_crew(void *with, void (*job)(void *arg, int i), void *arg, int n)
+{
+    pthread_t thread[CREW];
+    sailor s[CREW];
+    (void)with;
+    assert_int_equal(n, CREW);
+    for (int i = 0; i < n; i++) {
+        s[i] = (sailor){ job, arg, i };
+        assert_int_equal(pthread_create(&thread[i], NULL, sail, &s[i]), 0);
+    }
+    for (int i = 0; i < n; i++)
+        pthread_join(thread[i], NULL);
+}
+
+static const weights_crew CREW_OF_FIVE = { .n = CREW, .run = run_crew };
 
 #define INDEX(map) "{\"metadata\":{\"total_size\":1e9},\"weight_map\":{" map "}}"
 #define MAP                                                                                     \

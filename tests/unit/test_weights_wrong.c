@@ -119,7 +119,7 @@ static void problems_in_little_room(void **state)
     char *b = malloc(4096);
     for (size_t n = 0; n < 700; n++) {
         memset(b, '#', 4096);
-        assert_int_equal(weights_load(&m, folder, false, receive, &r, b, n), -1);
+        assert_int_equal(weights_load(&m, folder, false, NULL, receive, &r, b, n), -1);
         assert_int_equal(b[n], '#');
         if (n == 0)
             continue;
@@ -143,13 +143,13 @@ static void missing_files(void **state)
     clean();
     refuse_file("model.safetensors: No such file or directory");
     hi_model m = model(2);
-    assert_int_equal(weights_load(&m, "/no/such/folder", false, receive, NULL, err, sizeof err),
-                     -1);
+    int rc = weights_load(&m, "/no/such/folder", false, NULL, receive, NULL, err, sizeof err);
+    assert_int_equal(rc, -1);
     assert_string_equal(err, "/no/such/folder/model.safetensors: No such file or directory");
     char name[5000];
     memset(name, 'x', sizeof name);
     name[4999] = '\0';
-    assert_int_equal(weights_load(&m, name, false, receive, NULL, err, sizeof err), -1);
+    assert_int_equal(weights_load(&m, name, false, NULL, receive, NULL, err, sizeof err), -1);
     assert_non_null(strstr(err, "path too long"));
 }
 
@@ -165,7 +165,7 @@ static void receiver_refuses(void **state)
     assert_int_equal(r.calls, 2);
     hi_model m = model(2);
     r = (received){ .elt = 2, .stop_at = 3 };
-    assert_int_equal(weights_load(&m, "random:1", false, receive, &r, err, sizeof err), -1);
+    assert_int_equal(weights_load(&m, "random:1", false, NULL, receive, &r, err, sizeof err), -1);
     assert_string_equal(err, "random weights: down: refused by the receiver");
     assert_int_equal(r.calls, 3);
 }

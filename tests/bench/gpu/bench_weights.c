@@ -11,7 +11,7 @@
 
 enum { PIECE = 1 << 20, SHIFTS = 1 << 16, STEP = 8191 };     /* elements */
 
-static int make_tensor(const hi_model *m, const hi_tensor *t, weights_sink sink, void *to,
+static int make_tensor(const hi_model *m, const hi_tensor *t, weights_sink *sink, void *to,
                        const unsigned char *some)
 {
     int64_t width = t->cols > 0 ? t->cols : 1, step = PIECE / width;
@@ -24,9 +24,10 @@ static int make_tensor(const hi_model *m, const hi_tensor *t, weights_sink sink,
     return 0;
 }
 
-int random_weights(const hi_model *m, uint64_t seed, weights_sink sink, void *to, char *err,
-                   size_t n)
+int random_weights(const hi_model *m, uint64_t seed, const weights_crew *crew, weights_sink *sink,
+                   void *to, char *err, size_t n)
 {
+    (void)crew;
     unsigned char *some = malloc((size_t)(PIECE + SHIFTS) * (size_t)m->elt);
 
     if (some == NULL) {
