@@ -66,6 +66,10 @@ typedef enum {
     MM_F32                           /* y = acc, capped by FINAL_SOFTCAP; floats (scores) */
 } mm_mode;
 
+typedef enum {
+    KERN_PLAIN                       /* elements, packed as above */
+} kern_type;
+
 typedef struct kern_matmul {
     const elt *x;                    /* (m, k), rows x_stride elements apart */
     const elt *w;                    /* packed (n, k) */
@@ -74,6 +78,7 @@ typedef struct kern_matmul {
     int64_t x_stride, y_stride;
     int m, n, k;
     mm_mode mode;
+    kern_type type;                  /* of w */
 } kern_matmul;
 
 /*

@@ -16,6 +16,7 @@ enum {
     ROW_STEP = 1,                    /* nor do rows */
     ROW_GROUP = VL == 16 ? 48 : 24,  /* rows of attention at once: of tiles and of vectors */
     PANEL_ROWS = 24,                 /* rows of a panel's product at once */
+    K_BLOCK = 512,                   /* of k at once */
 #if VL == 16
     TILE_ROWS = 6,
 #else
@@ -144,13 +145,17 @@ static void product(const product_args *p, int rows, int columns)
     }
 }
 
-/* Rows [row, row + rows) of x times one panel, to c (rows, PANEL). */
-static void panel_product(float *c, const kern_matmul *m, const elt *panel, int64_t row,
-                          int rows)
+/* Rows [row, row + rows) of x times panel j, to c (rows, PANEL). */
+static void panel_product(float *c, const kern_matmul *m, int j, int64_t row, int rows)
 {
-    product_args p = { .c = c, .c_row = PANEL, .a = m->x + row * m->x_stride, .a_row = m->x_stride,
-                       .b = panel, .b_columns = PANEL, .k = m->k, .stream = true };
-    product(&p, rows, PANEL);
+    _Alignas(64) elt room[K_BLOCK * PANEL];
+    for (int k = 0; k < m->k; k += K_BLOCK) {
+        int n = m->k - k < K_BLOCK ? m->k - k : K_BLOCK;
+        product_args p = { .c = c, .c_row = PANEL, .a = m->x + row * m->x_stride + k,
+                           .a_row = m->x_stride, .b = panel_block(m, j, k, n, room),
+                           .b_columns = PANEL, .k = n, .add = k > 0, .stream = true };
+        product(&p, rows, PANEL);
+    }
 }
 
 #endif

@@ -353,6 +353,15 @@ typedef struct product_args {
     const char *ahead;               /* from here */
 } product_args;
 
+/* The packed elements of panel j, k in [k, k + n): [n / 2][PANEL][2] (float: [n][PANEL]), where
+   they lie or in room, which has n * PANEL elements and is aligned to 64 bytes. k is a multiple
+   of 32. */
+static inline const elt *panel_block(const kern_matmul *m, int j, int k, int n, elt *room)
+{
+    (void)n, (void)room;
+    return m->w + ((int64_t)j * m->k + k) * PANEL;
+}
+
 /* ---- one element ---- */
 
 INLINE float float_of(elt e)

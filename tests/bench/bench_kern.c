@@ -193,7 +193,8 @@ static void read_memory(const bench *b, int i)
 static void run_matmul(const bench *b, int i, int m)
 {
     int64_t matrix = pack_bytes(N, K) / (int64_t)sizeof(elt) * (b->round % MATRICES);
-    kern_matmul a = { b->x, b->packed + matrix, NULL, b->y, K, N, m, N, K, MM_STORE };
+    kern_matmul a = { b->x, b->packed + matrix, NULL, b->y, K, N, m, N, K, MM_STORE,
+                      KERN_PLAIN };
     int panels = N / PANEL / b->threads;
     b->t->matmul(&a, 0, m, i * panels, (i + 1) * panels);
 }
@@ -211,7 +212,7 @@ static void matmul_one(const bench *b, int i)
 static void prefill(const bench *b, int i)
 {
     kern_attend a = { b->q, GQA * HEAD_DIM, b->k, b->v, 0, DEPTH_TOK + TOKENS, DEPTH_TOK,
-                      b->o, b->ml };
+                      0, b->o, b->ml };
     int64_t rows = (int64_t)TOKENS * GQA / b->threads;
     b->t->attend(&a, i * rows, (i + 1) * rows);
 }
@@ -221,7 +222,7 @@ static void decode(const bench *b, int i)
 {
     int64_t keys = KV_TOK / b->threads, at = i * keys * HEAD_DIM, row = i * GQA;
     kern_attend a = { b->q, GQA * HEAD_DIM, b->k + at, b->v + at, 0, keys, KV_TOK,
-                      b->o + row * HEAD_DIM, b->ml + row * 2 };
+                      0, b->o + row * HEAD_DIM, b->ml + row * 2 };
     b->t->attend(&a, 0, GQA);
 }
 

@@ -154,7 +154,7 @@ static void free_matrices(matrices *a)
 static kern_matmul call_of(const matrices *a, void *y, mm_mode mode, bool bias)
 {
     return (kern_matmul){ a->x, a->packed, bias ? a->bias : NULL, y, a->x_stride, a->y_stride,
-                          a->m, a->n, a->k, mode };
+                          a->m, a->n, a->k, mode, KERN_PLAIN };
 }
 
 static int panels(int n)
