@@ -38,7 +38,7 @@ if(NOT HI_UTF8PROC)
     set(HI_UTF8PROC PkgConfig::UTF8PROC)
 endif()
 
-# Instruction sets and their flags; only the portable kernels exist elsewhere.
+# Instruction sets and their flags: KERN_TABLES of kern.h; elsewhere the portable kernels alone.
 set(HI_KERNELS kern_portable)
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
     set(HI_FLAGS_kern_avx2 -mavx2 -mfma -mf16c)
@@ -46,6 +46,10 @@ if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
     set(HI_FLAGS_kern_avx512bf16 -march=x86-64-v4 -mavx512bf16)
     set(HI_FLAGS_kern_amx -march=x86-64-v4 -mavx512bf16 -mamx-tile -mamx-bf16)
     list(APPEND HI_KERNELS kern_avx2 kern_avx512 kern_avx512bf16 kern_amx)
+elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "aarch64|arm64")
+    set(HI_FLAGS_kern_neon -march=armv8-a -fno-schedule-insns)   # else tiles spill
+    set(HI_FLAGS_kern_neonbf16 -march=armv8.2-a+bf16)
+    list(APPEND HI_KERNELS kern_neon kern_neonbf16)
 endif()
 
 function(hi_target_options target)

@@ -47,7 +47,7 @@ struct hi_device {
 const char hi_target_help[] =
     "  -t, --threads N            compute threads (default: one per core); no influence on the answer\n"
     "      --link-gbps X          copies in each direction no faster than X GB/s, as a bus would be\n"
-    "      --isa NAME             instruction set (HI_ISA): amx, avx512bf16, avx512, avx2, portable\n";
+    "      --isa NAME             instruction set (HI_ISA): " KERN_NAMES "\n";
 
 const bool hi_row_classes = false;
 

@@ -110,8 +110,26 @@ typedef struct kern_attend {
     float *ml;                       /* carry: (tokens * GQA, 2) running max and sum */
 } kern_attend;
 
+/* The instruction sets of this architecture that there are tables for, best first. */
+#if defined(__x86_64__) && HI_F32
+#define KERN_TABLES(T) T(avx512) T(avx2) T(portable)
+#define KERN_NAMES "avx512, avx2, portable (for float elements)"
+#elif defined(__x86_64__)
+#define KERN_TABLES(T) T(amx) T(avx512bf16) T(avx512) T(avx2) T(portable)
+#define KERN_NAMES "amx, avx512bf16, avx512, avx2, portable"
+#elif defined(__aarch64__) && HI_F32
+#define KERN_TABLES(T) T(neon) T(portable)
+#define KERN_NAMES "neon, portable (for float elements)"
+#elif defined(__aarch64__)
+#define KERN_TABLES(T) T(neonbf16) T(neon) T(portable)
+#define KERN_NAMES "neonbf16, neon, portable"
+#else
+#define KERN_TABLES(T) T(portable)
+#define KERN_NAMES "portable"
+#endif
+
 typedef struct hi_kernels {
-    const char *isa;                 /* "amx", "avx512bf16", "avx512", "avx2", "portable" */
+    const char *isa;                 /* one of KERN_TABLES */
     bool (*usable)(void);            /* may run on this machine? Asks for AMX permission */
     void (*thread_begin)(void);      /* once in every worker thread; may be NULL (AMX tile state) */
 

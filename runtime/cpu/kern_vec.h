@@ -1,8 +1,8 @@
 /*
 ** kern_vec.h - vectors of VL floats: what the shared kernel code is written in.
 **
-** A translation unit defines VL (16: AVX-512, 8: AVX2 with FMA, 4: any machine) and
-** includes this first. GCC's vector extensions do most of the work; the few operations
+** A translation unit defines VL (16: AVX-512, 8: AVX2 with FMA, 4: any machine, with NEON
+** defined one that has it) and includes this first. GCC's vector extensions do most of the work; the few operations
 ** they lack are the functions of the first section, once per width.
 */
 #ifndef KERN_VEC_H
@@ -15,6 +15,8 @@
 
 #if VL > 4
 #include <immintrin.h>
+#elif defined(NEON)
+#include <arm_neon.h>
 #endif
 
 enum { PREFETCH_BYTES = 8192 };
@@ -120,7 +122,11 @@ INLINE vu lanes_v(const char *src, size_t row_bytes)
 
 INLINE vf fma_v(vf a, vf b, vf c)
 {
+#ifdef NEON
+    return vfmaq_f32(c, a, b);
+#else
     return a * b + c;
+#endif
 }
 
 INLINE vf max_v(vf a, vf b)
