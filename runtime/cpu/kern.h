@@ -9,6 +9,12 @@
 ** on that row's inputs alone, never on how many rows or columns a call covers, how
 ** they are cut into calls, or which thread makes it. Products add over k in one
 ** fixed order per instruction set. Results of different instruction sets may differ.
+**
+** Subnormals. The dot products of amx (tdpbf16ps), avx512bf16 (vdpbf16ps) and neonbf16 (bfdot)
+** take subnormal elements and sums for 0 and give 0 for subnormal results, whatever modes the
+** process has set: a product misses its terms of subnormal elements and, for each of its k terms,
+** at most 2^-125. bfdot also rounds to odd, with errors of up to a unit, not half of one. All else
+** computes with subnormals as IEEE 754 has it, but for probabilities, 0 below 2^-126.
 */
 #ifndef KERN_H
 #define KERN_H

@@ -30,7 +30,7 @@ typedef uint16_t vh __attribute__((vector_size(VL * 2)));
 
 /* ---- once per width ----
 ** fma_v    a * b + c; without the instruction rounded twice, which is the same for products
-**          of bf16: they are exact
+**          of bf16: they are exact, but for those out of a float's range
 ** max_v    b where either is NaN
 ** shift_v  p times 2 to the integer in t's low bits, where x >= -126 or is NaN; else 0
 ** words_v  VL 16-bit values, zero-extended; low_v the way back
