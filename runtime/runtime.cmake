@@ -52,8 +52,9 @@ elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "aarch64|arm64")
     list(APPEND HI_KERNELS kern_neon kern_neonbf16)
 endif()
 
+# Products and sums are fused where the source says so, not wherever the processor can.
 function(hi_target_options target)
-    target_compile_options(${target} PRIVATE ${HI_WARNINGS})
+    target_compile_options(${target} PRIVATE ${HI_WARNINGS} -ffp-contract=off)
     target_compile_definitions(${target} PRIVATE _GNU_SOURCE ${ARGN})
 endfunction()
 
@@ -105,7 +106,7 @@ function(hi_kernel_library target folder)
     foreach(k ${HI_KERNELS})
         target_sources(${target} PRIVATE ${c}/${k}.c)
         set_source_files_properties(${c}/${k}.c PROPERTIES
-            COMPILE_OPTIONS "-O3;-ffp-contract=off;${HI_FLAGS_${k}}")
+            COMPILE_OPTIONS "-O3;${HI_FLAGS_${k}}")
     endforeach()
     target_include_directories(${target} PRIVATE "${folder}" "${HI_HOME}/runtime")
     target_link_libraries(${target} PUBLIC Threads::Threads m)

@@ -16,7 +16,8 @@ r="$home/runtime"
 
 compile() {
     # shellcheck disable=SC2086
-    "$cc" -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -Werror -I"$r" -I"$r/cpu" "$@" $libraries -c
+    "$cc" -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -Werror -ffp-contract=off -I"$r" -I"$r/cpu" "$@" \
+        $libraries -c
 }
 
 kernels() {
@@ -25,7 +26,7 @@ kernels() {
     [ "$(wc -l <"$out/isas")" -gt 2 ] || { echo "runtime.cmake names no instruction sets"; exit 1; }
     while read -r kernel flags; do
         # shellcheck disable=SC2086
-        compile -O3 -ffp-contract=off $flags -I"$of" "$r/cpu/$kernel.c" -o "$out/$kernel.o"
+        compile -O3 $flags -I"$of" "$r/cpu/$kernel.c" -o "$out/$kernel.o"
     done <"$out/isas"
     for file in "$r"/cpu/kern.c "$r"/cpu/kern_pack.c "$r"/cpu/device.c "$home"/tests/kernels/*.c; do
         compile -O2 -I"$of" "$file" -o "$out/$(basename "$file" .c).o"
