@@ -38,7 +38,7 @@ if(NOT HI_UTF8PROC)
     set(HI_UTF8PROC PkgConfig::UTF8PROC)
 endif()
 
-# Instruction sets and their flags; only the portable kernels exist elsewhere.
+# Instruction sets and their flags: KERN_TABLES of kern.h; elsewhere the portable kernels alone.
 set(HI_KERNELS kern_portable)
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
     set(HI_FLAGS_kern_avx2 -mavx2 -mfma -mf16c)
@@ -46,10 +46,15 @@ if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
     set(HI_FLAGS_kern_avx512bf16 -march=x86-64-v4 -mavx512bf16)
     set(HI_FLAGS_kern_amx -march=x86-64-v4 -mavx512bf16 -mamx-tile -mamx-bf16)
     list(APPEND HI_KERNELS kern_avx2 kern_avx512 kern_avx512bf16 kern_amx)
+elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "aarch64|arm64")
+    set(HI_FLAGS_kern_neon -march=armv8-a -fno-schedule-insns)   # else tiles spill
+    set(HI_FLAGS_kern_neonbf16 -march=armv8.2-a+bf16)
+    list(APPEND HI_KERNELS kern_neon kern_neonbf16)
 endif()
 
+# Products and sums are fused where the source says so, not wherever the processor can.
 function(hi_target_options target)
-    target_compile_options(${target} PRIVATE ${HI_WARNINGS})
+    target_compile_options(${target} PRIVATE ${HI_WARNINGS} -ffp-contract=off)
     target_compile_definitions(${target} PRIVATE _GNU_SOURCE ${ARGN})
 endfunction()
 
@@ -103,7 +108,7 @@ function(hi_kernel_library target folder)
     foreach(k ${HI_KERNELS})
         target_sources(${target} PRIVATE ${c}/${k}.c)
         set_source_files_properties(${c}/${k}.c PROPERTIES
-            COMPILE_OPTIONS "-O3;-ffp-contract=off;${HI_FLAGS_${k}}")
+            COMPILE_OPTIONS "-O3;${HI_FLAGS_${k}}")
     endforeach()
     target_include_directories(${target} PRIVATE "${folder}" "${HI_HOME}/runtime")
     target_link_libraries(${target} PUBLIC Threads::Threads m)

@@ -46,7 +46,7 @@ struct hi_device {
 const char hi_target_help[] =
     "  -t, --threads N            compute threads (default: one per core); no influence on the answer\n"
     "      --link-gbps X          copies in each direction no faster than X GB/s, as a bus would be\n"
-    "      --isa NAME             instruction set (HI_ISA): amx, avx512bf16, avx512, avx2, portable\n";
+    "      --isa NAME             instruction set (HI_ISA): " KERN_NAMES "\n";
 
 const bool hi_row_classes = false;
 
@@ -582,7 +582,8 @@ void dev_matmul(hi_device *d, const dev_product *p)
     static const mm_mode MODE[] = { [DEV_STORE] = MM_STORE, [DEV_ADD] = MM_ADD, [DEV_F32] = MM_F32 };
     product_job j = {
         .k = d->k,
-        .a = { p->x, p->w, p->bias, p->y, p->x_stride, p->n, p->rows, p->n, p->k, MODE[p->mode] },
+        .a = { p->x, p->w, p->bias, p->y, p->x_stride, p->n, p->rows, p->n, p->k, MODE[p->mode],
+               KERN_PLAIN },
         .panel = p->from / PANEL,
         .panels = (p->to + PANEL - 1) / PANEL,
         .row_items = (p->rows + PRODUCT_ROWS - 1) / PRODUCT_ROWS,

@@ -5,23 +5,12 @@
 
 #include <string.h>
 
-#if defined(__x86_64__)
-#if !HI_F32
-extern const hi_kernels kern_amx, kern_avx512bf16;
-#endif
-extern const hi_kernels kern_avx512, kern_avx2;
-#endif
-extern const hi_kernels kern_portable;
+#define DECLARE(name) extern const hi_kernels kern_##name;
+#define ADDRESS(name) &kern_##name,
 
-static const hi_kernels *const TABLES[] = {
-#if defined(__x86_64__)
-#if !HI_F32
-    &kern_amx, &kern_avx512bf16,
-#endif
-    &kern_avx512, &kern_avx2,
-#endif
-    &kern_portable,
-};
+KERN_TABLES(DECLARE)
+
+static const hi_kernels *const TABLES[] = { KERN_TABLES(ADDRESS) };
 
 const hi_kernels *kern_pick(const char *isa, const char **why)
 {
@@ -30,11 +19,10 @@ const hi_kernels *kern_pick(const char *isa, const char **why)
         if ((!isa || named) && TABLES[i]->usable())
             return TABLES[i];
         if (named) {
-            *why = "this machine lacks the instruction set";
+            *why = "this machine lacks the instruction set; there are " KERN_NAMES;
             return NULL;
         }
     }
-    *why = HI_F32 ? "unknown instruction set: one of avx512, avx2, portable (for float elements)"
-                  : "unknown instruction set: one of amx, avx512bf16, avx512, avx2, portable";
+    *why = "unknown instruction set: one of " KERN_NAMES;
     return NULL;
 }

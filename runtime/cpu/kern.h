@@ -9,6 +9,12 @@
 ** on that row's inputs alone, never on how many rows or columns a call covers, how
 ** they are cut into calls, or which thread makes it. Products add over k in one
 ** fixed order per instruction set. Results of different instruction sets may differ.
+**
+** Subnormals. The dot products of amx (tdpbf16ps), avx512bf16 (vdpbf16ps) and neonbf16 (bfdot)
+** take subnormal elements and sums for 0 and give 0 for subnormal results, whatever modes the
+** process has set: a product misses its terms of subnormal elements and, for each of its k terms,
+** at most 2^-125. bfdot also rounds to odd, with errors of up to a unit, not half of one. All else
+** computes with subnormals as IEEE 754 has it, but for probabilities, 0 below 2^-126.
 */
 #ifndef KERN_H
 #define KERN_H
@@ -66,6 +72,10 @@ typedef enum {
     MM_F32                           /* y = acc, capped by FINAL_SOFTCAP; floats (scores) */
 } mm_mode;
 
+typedef enum {
+    KERN_PLAIN                       /* elements, packed as above */
+} kern_type;
+
 typedef struct kern_matmul {
     const elt *x;                    /* (m, k), rows x_stride elements apart */
     const elt *w;                    /* packed (n, k) */
@@ -74,6 +84,7 @@ typedef struct kern_matmul {
     int64_t x_stride, y_stride;
     int m, n, k;
     mm_mode mode;
+    kern_type type;                  /* of w */
 } kern_matmul;
 
 /*
@@ -105,8 +116,26 @@ typedef struct kern_attend {
     float *ml;                       /* carry: (tokens * GQA, 2) running max and sum */
 } kern_attend;
 
+/* The instruction sets of this architecture that there are tables for, best first. */
+#if defined(__x86_64__) && HI_F32
+#define KERN_TABLES(T) T(avx512) T(avx2) T(portable)
+#define KERN_NAMES "avx512, avx2, portable (for float elements)"
+#elif defined(__x86_64__)
+#define KERN_TABLES(T) T(amx) T(avx512bf16) T(avx512) T(avx2) T(portable)
+#define KERN_NAMES "amx, avx512bf16, avx512, avx2, portable"
+#elif defined(__aarch64__) && HI_F32
+#define KERN_TABLES(T) T(neon) T(portable)
+#define KERN_NAMES "neon, portable (for float elements)"
+#elif defined(__aarch64__)
+#define KERN_TABLES(T) T(neonbf16) T(neon) T(portable)
+#define KERN_NAMES "neonbf16, neon, portable"
+#else
+#define KERN_TABLES(T) T(portable)
+#define KERN_NAMES "portable"
+#endif
+
 typedef struct hi_kernels {
-    const char *isa;                 /* "amx", "avx512bf16", "avx512", "avx2", "portable" */
+    const char *isa;                 /* one of KERN_TABLES */
     bool (*usable)(void);            /* may run on this machine? Asks for AMX permission */
     void (*thread_begin)(void);      /* once in every worker thread; may be NULL (AMX tile state) */
 

@@ -168,13 +168,14 @@ static void product_copied(const product_args *p, int rows)
     }
 }
 
-/* Rows [row, row + rows) of x times one panel, to c (PANEL_ROWS, PANEL). While one block of
+/* Rows [row, row + rows) of x times panel j, to c (PANEL_ROWS, PANEL). While one block of
    weights is at work, the next is fetched: a share of it beside every group of rows. */
-static void panel_product(float *c, const kern_matmul *m, const elt *panel, int64_t row, int rows)
+static void panel_product(float *c, const kern_matmul *m, int j, int64_t row, int rows)
 {
+    _Alignas(64) elt room[K_BLOCK * PANEL];
     for (int k = 0; k < m->k; k += K_BLOCK) {
         int n = m->k - k < K_BLOCK ? m->k - k : K_BLOCK;
-        product_args p = { .c_row = PANEL, .a_row = m->x_stride, .b = panel + (int64_t)k * PANEL,
+        product_args p = { .c_row = PANEL, .a_row = m->x_stride, .b = panel_block(m, j, k, n, room),
                            .b_columns = PANEL, .k = n, .add = k > 0 };
         p.ahead = (const char *)(p.b + (int64_t)n * PANEL);
         p.ahead_bytes = PANEL * K_STEP * ROW_GROUP / (rows < ROW_GROUP ? ROW_GROUP : rows);

@@ -55,10 +55,9 @@ static void matmul(const kern_matmul *m, int m0, int m1, int j0, int j1)
     for (int64_t r0 = m0; r0 < m1; r0 += step) {
         int64_t r1 = m1 - r0 < step ? m1 : r0 + step;
         for (int j = j0; j < j1; j++) {
-            const elt *panel = m->w + (int64_t)j * m->k * PANEL;
             for (int64_t r = r0; r < r1; r += PANEL_ROWS) {
                 int rows = r1 - r < PANEL_ROWS ? (int)(r1 - r) : PANEL_ROWS;
-                panel_product(c, m, panel, r, rows);
+                panel_product(c, m, j, r, rows);
                 store_panel(m, c, j, r, rows);
             }
         }

@@ -16,6 +16,7 @@ enum {
     ROW_STEP = 1,                    /* nor do rows */
     ROW_GROUP = VL == 16 ? 48 : 24,  /* rows of attention at once: of tiles and of vectors */
     PANEL_ROWS = 24,                 /* rows of a panel's product at once */
+    K_BLOCK = 512,                   /* of k at once */
 #if VL == 16
     TILE_ROWS = 6,
 #else
@@ -51,6 +52,49 @@ INLINE void tile_step(int rows, int cols, vf acc[][8], const elt *a, int64_t a_r
 #pragma GCC unroll 4
         for (int j = 0; j < cols; j++)
             acc[r][j] = _mm512_dpbf16_ps(acc[r][j], x, w[j]);
+    }
+}
+
+#elif defined(NEON) && defined(__ARM_FEATURE_BF16_VECTOR_ARITHMETIC)
+
+INLINE void tile_step(int rows, int cols, vf acc[][8], const elt *a, int64_t a_row, const elt *b)
+{
+    bfloat16x8_t w[8];
+#pragma GCC unroll 8
+    for (int j = 0; j < cols; j++)
+        w[j] = (bfloat16x8_t)load_dwords(b + j * 2 * VL);
+#pragma GCC unroll 8
+    for (int r = 0; r < rows; r++) {
+        uint32_t pair;
+        memcpy(&pair, a + r * a_row, sizeof pair);
+        bfloat16x8_t x = (bfloat16x8_t)vdupq_n_u32(pair);
+#pragma GCC unroll 8
+        for (int j = 0; j < cols; j++)
+            acc[r][j] = vbfdotq_f32(acc[r][j], w[j], x);
+    }
+}
+
+#elif defined(NEON)
+
+/* As below; a row's two values are lanes of one register. */
+INLINE void tile_step(int rows, int cols, vf acc[][8], const elt *a, int64_t a_row, const elt *b)
+{
+    float32x4_t x[TILE_ROWS];
+#pragma GCC unroll 8
+    for (int r = 0; r < rows; r++) {
+        uint32_t pair;
+        memcpy(&pair, a + r * a_row, sizeof pair);
+        x[r] = (float32x4_t)vshll_n_u16((uint16x4_t)(uint32x2_t){ pair }, 16);
+    }
+#pragma GCC unroll 8
+    for (int j = 0; j < cols; j++) {
+        vu w = load_dwords(b + j * 2 * VL);
+        vf even = (vf)(w << 16), odd = (vf)(w & 0xffff0000);
+#pragma GCC unroll 8
+        for (int r = 0; r < rows; r++) {
+            acc[r][j] = vfmaq_laneq_f32(acc[r][j], even, x[r], 0);
+            acc[r][j] = vfmaq_laneq_f32(acc[r][j], odd, x[r], 1);
+        }
     }
 }
 
@@ -124,6 +168,12 @@ static const tile_kind TILES[TILE_ROWS][2] = {
     { KIND(1, 4), KIND(1, 1) }, { KIND(2, 4), KIND(2, 1) }, { KIND(3, 4), KIND(3, 1) },
     { KIND(4, 4), KIND(4, 1) }, { KIND(5, 4), KIND(5, 1) }, { KIND(6, 4), KIND(6, 1) },
 };
+#elif defined(NEON)
+TILE(1, 8) TILE(2, 8) TILE(1, 4) TILE(2, 4) TILE(3, 4) TILE(4, 4)
+static const tile_kind TILES[TILE_ROWS][2] = {
+    { KIND(1, 8), KIND(1, 4) }, { KIND(2, 8), KIND(2, 4) },
+    { KIND(3, 4), KIND(3, 4) }, { KIND(4, 4), KIND(4, 4) },
+};
 #else
 TILE(1, 8) TILE(2, 4) TILE(1, 2) TILE(2, 2) TILE(3, 2) TILE(4, 2)
 static const tile_kind TILES[TILE_ROWS][2] = {
@@ -144,13 +194,17 @@ static void product(const product_args *p, int rows, int columns)
     }
 }
 
-/* Rows [row, row + rows) of x times one panel, to c (rows, PANEL). */
-static void panel_product(float *c, const kern_matmul *m, const elt *panel, int64_t row,
-                          int rows)
+/* Rows [row, row + rows) of x times panel j, to c (rows, PANEL). */
+static void panel_product(float *c, const kern_matmul *m, int j, int64_t row, int rows)
 {
-    product_args p = { .c = c, .c_row = PANEL, .a = m->x + row * m->x_stride, .a_row = m->x_stride,
-                       .b = panel, .b_columns = PANEL, .k = m->k, .stream = true };
-    product(&p, rows, PANEL);
+    _Alignas(64) elt room[K_BLOCK * PANEL];
+    for (int k = 0; k < m->k; k += K_BLOCK) {
+        int n = m->k - k < K_BLOCK ? m->k - k : K_BLOCK;
+        product_args p = { .c = c, .c_row = PANEL, .a = m->x + row * m->x_stride + k,
+                           .a_row = m->x_stride, .b = panel_block(m, j, k, n, room),
+                           .b_columns = PANEL, .k = n, .add = k > 0, .stream = true };
+        product(&p, rows, PANEL);
+    }
 }
 
 #endif

@@ -1,8 +1,8 @@
 /*
 ** kern_vec.h - vectors of VL floats: what the shared kernel code is written in.
 **
-** A translation unit defines VL (16: AVX-512, 8: AVX2 with FMA, 4: any machine) and
-** includes this first. GCC's vector extensions do most of the work; the few operations
+** A translation unit defines VL (16: AVX-512, 8: AVX2 with FMA, 4: any machine, with NEON
+** defined one that has it) and includes this first. GCC's vector extensions do most of the work; the few operations
 ** they lack are the functions of the first section, once per width.
 */
 #ifndef KERN_VEC_H
@@ -15,6 +15,8 @@
 
 #if VL > 4
 #include <immintrin.h>
+#elif defined(NEON)
+#include <arm_neon.h>
 #endif
 
 enum { PREFETCH_BYTES = 8192 };
@@ -28,7 +30,7 @@ typedef uint16_t vh __attribute__((vector_size(VL * 2)));
 
 /* ---- once per width ----
 ** fma_v    a * b + c; without the instruction rounded twice, which is the same for products
-**          of bf16: they are exact
+**          of bf16: they are exact, but for those out of a float's range
 ** max_v    b where either is NaN
 ** shift_v  p times 2 to the integer in t's low bits, where x >= -126 or is NaN; else 0
 ** words_v  VL 16-bit values, zero-extended; low_v the way back
@@ -120,7 +122,11 @@ INLINE vu lanes_v(const char *src, size_t row_bytes)
 
 INLINE vf fma_v(vf a, vf b, vf c)
 {
+#ifdef NEON
+    return vfmaq_f32(c, a, b);
+#else
     return a * b + c;
+#endif
 }
 
 INLINE vf max_v(vf a, vf b)
@@ -352,6 +358,15 @@ typedef struct product_args {
     int ahead_bytes;                 /* AMX: to prefetch per step of k, */
     const char *ahead;               /* from here */
 } product_args;
+
+/* The packed elements of panel j, k in [k, k + n): [n / 2][PANEL][2] (float: [n][PANEL]), where
+   they lie or in room, which has n * PANEL elements and is aligned to 64 bytes. k is a multiple
+   of 32. */
+static inline const elt *panel_block(const kern_matmul *m, int j, int k, int n, elt *room)
+{
+    (void)n, (void)room;
+    return m->w + ((int64_t)j * m->k + k) * PANEL;
+}
 
 /* ---- one element ---- */
 

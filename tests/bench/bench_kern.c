@@ -68,7 +68,8 @@ static double best(bench *b, void (*task)(const bench *b, int i))
 static void run_matmul(const bench *b, int i, int m)
 {
     int64_t matrix = pack_bytes(N, K) / (int64_t)sizeof(elt) * (b->round % MATRICES);
-    kern_matmul a = { b->x, b->packed + matrix, NULL, b->y, K, N, m, N, K, MM_STORE };
+    kern_matmul a = { b->x, b->packed + matrix, NULL, b->y, K, N, m, N, K, MM_STORE,
+                      KERN_PLAIN };
     int panels = N / PANEL / b->threads;
     b->t->matmul(&a, 0, m, i * panels, (i + 1) * panels);
 }

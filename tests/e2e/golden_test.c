@@ -220,7 +220,8 @@ static int check_run(hi_run *r, const golden *g, float *whole, float *parts)
    run without it had used took this thread for one of its own and stopped it (SIGILL). */
 static int check_all(const golden *g, hi_options *o)
 {
-    static const char *const ISA[] = { "portable", "avx2", "avx512", "avx512bf16", "amx" };
+    static const char *const ISA[] = { "portable", "neon",       "neonbf16", "avx2",
+                                       "avx512",   "avx512bf16", "amx" };
     size_t n = hi_row_classes ? 1 : sizeof ISA / sizeof *ISA;    /* a GPU has but one */
     size_t floats = (size_t)g->n_ids * g->vocab;
     float *scores = take_memory(2 * floats * sizeof *scores);

@@ -44,9 +44,13 @@ build_runtime()
     done
     compile -o "$work/dump.o" "$home/tests/e2e/dump.c"
     echo kern_portable >"$work/isas"
-    [ "$(uname -m)" != x86_64 ] ||
-        sed -n 's/.*set(HI_FLAGS_\(kern_[a-z0-9]*\) \(.*\))/\1 \2/p' "$r/runtime.cmake" \
-            >>"$work/isas"
+    case $(uname -m) in
+    x86_64) own=kern_a ;;
+    aarch64) own=kern_neon ;;
+    *) return ;;
+    esac
+    sed -n "s/.*set(HI_FLAGS_\\($own[a-z0-9]*\\) \\([^)]*\\)).*/\\1 \\2/p" "$r/runtime.cmake" \
+        >>"$work/isas"
 }
 
 # Kernels and device of the model in $work/spec.lua.

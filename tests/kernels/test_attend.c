@@ -122,7 +122,7 @@ static int64_t scores_of(const data *d, int64_t row, double *x, double *size)
 ** Errors of a row: a score is a sum of HEAD_DIM products and is scaled, about
 ** sqrt(HEAD_DIM) + 4 roundings of the sum of magnitudes, an absolute error of the exponent;
 ** exp2, sums and merges are some 2^-20 relative; below 2^-126 a probability is 0. Roundings
-** of probabilities are independent, at most HALF_ULP each: 4 is beyond six standard
+** of probabilities are independent, at most HALF_ULP each: 3 is beyond five standard
 ** deviations of their sum. A cap adds a few roundings of itself.
 */
 static void check_row(const data *d, int64_t row, double *x)
@@ -151,7 +151,7 @@ static void check_row(const data *d, int64_t row, double *x)
             abs += fabs(p);
         }
         double lost = 0x1p-126 * (double)seen;
-        assert_near(o[i], want, 4 * HALF_ULP * sqrt(squares) + relative * abs + lost);
+        assert_near(o[i], want, 3 * HALF_ULP * sqrt(squares) + relative * abs + lost);
     }
 }
 

@@ -69,16 +69,54 @@ void check_near(double got, double want, double tolerance, const char *file, int
     _fail(file, line);
 }
 
+void check_same_elts(const elt *got, const elt *want, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (!isnan(of_elt(got[i])) || !isnan(of_elt(want[i])))
+            assert_bits(&got[i], &want[i], sizeof *got);
+}
+
+void check_rounded(const elt *got, const elt *want, size_t n, double relative, double least)
+{
+    size_t differ = 0;
+    for (size_t i = 0; i < n; i++) {
+        double w = of_elt(want[i]);
+        assert_near(of_elt(got[i]), w, relative * fabs(w) + least);
+        differ += of_elt(got[i]) != of_elt(want[i]);
+    }
+    assert_true(HI_F32 || differ <= 1 + n / 50);
+}
+
 /* ---- kern.c, kern_pack.c ---- */
+
+#define NAME(name) #name,
+static const char *const NAMES[] = { KERN_TABLES(NAME) };
+
+/* A refusal names what this architecture has, and nothing of another one. */
+static void check_refused(const char *isa)
+{
+    const char *why = NULL;
+    assert_null(kern_pick(isa, &why));
+    for (size_t i = 0; i < sizeof NAMES / sizeof *NAMES; i++)
+        assert_non_null(strstr(why, NAMES[i]));
+#if defined(__x86_64__)
+    assert_null(strstr(why, "neon"));
+#else
+    assert_null(strstr(why, "avx"));
+#endif
+}
 
 static void test_pick(void **state)
 {
     (void)state;
     const char *why = NULL;
     assert_ptr_equal(kern_pick(NULL, &why), tables[0]);
-    assert_null(kern_pick("sse", &why));
-    assert_non_null(why);
     assert_ptr_equal(kern_pick("portable", &why), tables[n_tables - 1]);
+    check_refused("sse");
+    check_refused("");
+    for (size_t i = 0; i < sizeof NAMES / sizeof *NAMES; i++)
+        if (kern_pick(NAMES[i], &why) == NULL)
+            check_refused(NAMES[i]);
 }
 
 /* Packed in uneven pieces, element (r, i) is where kern.h says; nothing else is written. */
@@ -125,25 +163,24 @@ static void test_rope_row(void **state)
 
 /* ---- products ---- */
 
-typedef struct matrices {
-    int m, n, k;
-    int64_t x_stride, y_stride;
-    elt *x, *w, *packed, *bias;
-} matrices;
-
-static matrices make_matrices(int m, int n, int k, float scale)
+matrices make_matrices(int m, int n, int k, float x_scale, float w_scale)
 {
     matrices a = { m, n, k, k, n + 3, NULL, NULL, NULL, NULL };
-    a.x = random_elts((size_t)m * (size_t)k, scale);
-    a.w = random_elts((size_t)n * (size_t)k, 1 / sqrtf((float)k) / scale);
+    a.x = random_elts((size_t)m * (size_t)k, x_scale);
+    a.w = random_elts((size_t)n * (size_t)k, w_scale);
     a.bias = random_elts((size_t)n, 1);
     a.packed = alloc((size_t)pack_bytes(n, k));
     memset(a.packed, 0, (size_t)pack_bytes(n, k));
-    pack_rows(a.packed, a.w, 0, n, k);
+    pack_matrices(&a);
     return a;
 }
 
-static void free_matrices(matrices *a)
+void pack_matrices(matrices *a)
+{
+    pack_rows(a->packed, a->w, 0, a->n, a->k);
+}
+
+void free_matrices(matrices *a)
 {
     free(a->x);
     free(a->w);
@@ -151,10 +188,10 @@ static void free_matrices(matrices *a)
     free(a->packed);
 }
 
-static kern_matmul call_of(const matrices *a, void *y, mm_mode mode, bool bias)
+kern_matmul call_of_matrices(const matrices *a, void *y, mm_mode mode, bool bias)
 {
     return (kern_matmul){ a->x, a->packed, bias ? a->bias : NULL, y, a->x_stride, a->y_stride,
-                          a->m, a->n, a->k, mode };
+                          a->m, a->n, a->k, mode, KERN_PLAIN };
 }
 
 static int panels(int n)
@@ -162,20 +199,30 @@ static int panels(int n)
     return (n + PANEL - 1) / PANEL;
 }
 
-/* |error| of k additions and k products, each rounded once: at most k half units of the sum of
-   magnitudes. Instructions may flush subnormals: what those would add is allowed to miss. */
-static void check_sums(const matrices *a, const float *y)
+/* The instructions of these take what is subnormal for zero: elements and sums (kern.h). */
+static bool flushes(const hi_kernels *t)
 {
+    return !strcmp(t->isa, "amx") || strstr(t->isa, "bf16");
+}
+
+/* |error| of k additions and k products, each rounded once: at most k half units of the sum of
+   magnitudes; of half the smallest float where all is subnormal. bfdot's roundings are whole
+   units. What an instruction flushes is allowed to miss: terms of subnormal elements, and two
+   results a term, of less than the smallest normal number each. */
+static void check_sums(const hi_kernels *t, const matrices *a, const float *y)
+{
+    bool flush = flushes(t);
+    double unit = a->k * HALF_ULP_FLOAT * (strcmp(t->isa, "neonbf16") ? 1 : 2);
     for (int r = 0; r < a->m; r++)
         for (int c = 0; c < a->n; c++) {
-            double want = 0, size = 0, flushed = a->k * 0x1p-126;
+            double want = 0, size = 0, lost = a->k * (flush ? 0x1p-125 : 0x1p-149);
             for (int i = 0; i < a->k; i++) {
                 double x = of_elt(a->x[r * a->x_stride + i]), w = of_elt(a->w[c * a->k + i]);
                 want += x * w;
                 size += fabs(x * w);
-                flushed += fabs(x) < 0x1p-126 || fabs(w) < 0x1p-126 ? fabs(x * w) : 0;
+                lost += flush && (fabs(x) < 0x1p-126 || fabs(w) < 0x1p-126) ? fabs(x * w) : 0;
             }
-            assert_near(y[r * a->y_stride + c], want, a->k * HALF_ULP_FLOAT * size + flushed);
+            assert_near(y[r * a->y_stride + c], want, unit * size + lost);
         }
 }
 
@@ -198,7 +245,7 @@ static void check_stored(const hi_kernels *t, const matrices *a, const float *su
         for (int c = 0; c < a->n; c++)
             old[r * a->y_stride + c] = to_elt(uniform());
     memcpy(y, old, size);
-    kern_matmul call = call_of(a, y, add ? MM_ADD : MM_STORE, bias);
+    kern_matmul call = call_of_matrices(a, y, add ? MM_ADD : MM_STORE, bias);
     t->matmul(&call, 0, a->m, 0, panels(a->n));
     for (int r = 0; r < a->m; r++)
         for (int c = 0; c < a->n; c++) {
@@ -218,7 +265,7 @@ static void check_cut(const hi_kernels *t, const matrices *a, const float *sums)
     size_t size = (size_t)a->m * (size_t)a->y_stride * sizeof(float);
     float *y = alloc(size);
     memset(y, 0x55, size);
-    kern_matmul call = call_of(a, y, MM_F32, false);
+    kern_matmul call = call_of_matrices(a, y, MM_F32, false);
     for (int r = a->m - 1; r >= 0; r--)
         for (int j = 0; j < panels(a->n); j++)
             t->matmul(&call, r, r + 1, j, j + 1);
@@ -234,21 +281,21 @@ static void check_cut(const hi_kernels *t, const matrices *a, const float *sums)
     one.m = 1;
     one.x = alloc((size_t)a->k * sizeof(elt));
     memcpy(one.x, a->x + (a->m - 1) * a->x_stride, (size_t)a->k * sizeof(elt));
-    call = call_of(&one, y, MM_F32, false);
+    call = call_of_matrices(&one, y, MM_F32, false);
     t->matmul(&call, 0, 1, 0, panels(a->n));
     assert_bits(y, sums + (a->m - 1) * a->y_stride, (size_t)a->n * sizeof(float));
     free(one.x);
     free(y);
 }
 
-static void check_matmul(const hi_kernels *t, const matrices *a)
+void check_matmul(const hi_kernels *t, const matrices *a)
 {
     size_t size = (size_t)a->m * (size_t)a->y_stride * sizeof(float);
     float *y = alloc(size);
     memset(y, 0x55, size);
-    kern_matmul call = call_of(a, y, MM_F32, false);
+    kern_matmul call = call_of_matrices(a, y, MM_F32, false);
     t->matmul(&call, 0, a->m, 0, panels(a->n));
-    check_sums(a, y);
+    check_sums(t, a, y);
     check_outside(a, (char *)y, sizeof *y);
     check_cut(t, a, y);
     for (int i = 0; i < 4; i++)
@@ -256,12 +303,18 @@ static void check_matmul(const hi_kernels *t, const matrices *a)
     free(y);
 }
 
+/* Sums of about 1. */
+static matrices make_unit(int m, int n, int k)
+{
+    return make_matrices(m, n, k, 1, 1 / sqrtf((float)k));
+}
+
 static void test_matmul(void **state)
 {
     (void)state;
     static const int ns[] = { 1, 17, 64, 65, 130 }, ks[] = { 16, 48, 128, 1104 };
     for (int i = 0; i < 40; i++) {
-        matrices a = make_matrices(i + 1, ns[i % 5], ks[i / 2 % 4], 1);
+        matrices a = make_unit(i + 1, ns[i % 5], ks[i / 2 % 4]);
         FOR_TABLES(t)
             check_matmul(t, &a);
         free_matrices(&a);
@@ -272,7 +325,7 @@ static void test_matmul(void **state)
 static void test_matmul_large(void **state)
 {
     (void)state;
-    matrices a = make_matrices(131, FFN, HIDDEN, 1), b = make_matrices(150, 70, 8208, 1);
+    matrices a = make_unit(131, FFN, HIDDEN), b = make_unit(150, 70, 8208);
     FOR_TABLES(t) {
         check_matmul(t, &a);
         check_matmul(t, &b);
@@ -281,32 +334,10 @@ static void test_matmul_large(void **state)
     free_matrices(&b);
 }
 
-static void test_matmul_subnormal(void **state)
-{
-    (void)state;
-    matrices a = make_matrices(19, 70, 80, 0x1p-124f);
-    FOR_TABLES(t)
-        check_matmul(t, &a);
-    free_matrices(&a);
-}
-
 /* ---- one row ---- */
 
-/* Elements that differ from the reference's rounding: one in fifty may, by one unit and what
-   the second rounding makes of it, where a value lies next to a tie. */
-static void check_rounded(const elt *got, const elt *want, size_t n, double relative)
-{
-    size_t differ = 0;
-    for (size_t i = 0; i < n; i++) {
-        double w = of_elt(want[i]);
-        assert_near(of_elt(got[i]), w, relative * fabs(w) + 1e-36);
-        differ += of_elt(got[i]) != of_elt(want[i]);
-    }
-    assert_true(HI_F32 || differ <= 1 + n / 50);
-}
-
 /* n normalised elements times their weights. */
-static void norm_of(elt *y, const elt *x, const elt *w, int n)
+void norm_of(elt *y, const elt *x, const elt *w, int n)
 {
     double sum = 0;
     for (int i = 0; i < n; i++)
@@ -329,13 +360,13 @@ static void test_rmsnorm(void **state)
         FOR_TABLES(t) {
             norm_of(want, x, w, HIDDEN);
             t->rmsnorm(y, x, w, 1e-5f, false);
-            check_rounded(y, want, HIDDEN, 8 * HALF_ULP);
+            check_rounded(y, want, HIDDEN, NEAR, 2 * SMALLEST);
             for (int i = 0; i < HIDDEN; i++) /* what was there and what is added have one sign */
                 y[i] = to_elt(of_elt(want[i]) > 0 ? 0.5f : -0.5f);
             for (int i = 0; i < HIDDEN; i++)
                 want[i] = to_elt(of_elt(y[i]) + of_elt(want[i]));
             t->rmsnorm(y, x, w, 1e-5f, true);
-            check_rounded(y, want, HIDDEN, 8 * HALF_ULP);
+            check_rounded(y, want, HIDDEN, NEAR, 2 * SMALLEST);
         }
         free(x);
         free(w);
@@ -352,7 +383,7 @@ static void test_head_norm(void **state)
     FOR_TABLES(t) {
         memcpy(y, x, sizeof y);
         t->head_norm(y, w, 1e-5f);
-        check_rounded(y, want, HEAD_DIM, 8 * HALF_ULP);
+        check_rounded(y, want, HEAD_DIM, NEAR, 2 * SMALLEST);
         assert_true(y[HEAD_DIM] == x[HEAD_DIM]);
     }
     free(x);
@@ -427,11 +458,11 @@ static void test_act(void **state)
         }
         FOR_TABLES(t) {
             t->act_mul(y, gate, up, N, gelu);
-            check_rounded(y, want, N, HI_F32 ? 2e-5 : 8 * HALF_ULP);
+            check_rounded(y, want, N, HI_F32 ? 2e-5 : NEAR, 1e-36);
             memcpy(y, gate, N * sizeof *y);
             for (int i = 0; i < N; i += 1021)              /* in pieces, in place */
                 t->act_mul(y + i, y + i, up + i, N - i < 1021 ? N - i : 1021, gelu);
-            check_rounded(y, want, N, HI_F32 ? 2e-5 : 8 * HALF_ULP);
+            check_rounded(y, want, N, HI_F32 ? 2e-5 : NEAR, 1e-36);
         }
     }
     free(gate);
@@ -480,11 +511,10 @@ static void test_finish(void **state)
 
 static void find_tables(void)
 {
-    static const char *const names[] = { "amx", "avx512bf16", "avx512", "avx2", "portable" };
-    for (int i = 0; i < 5; i++) {
+    for (size_t i = 0; i < sizeof NAMES / sizeof *NAMES; i++) {
         const char *why;
-        const hi_kernels *t = kern_pick(names[i], &why);
-        printf("%-10s %s\n", names[i], t ? "tested" : why);
+        const hi_kernels *t = kern_pick(NAMES[i], &why);
+        printf("%-10s %s\n", NAMES[i], t ? "tested" : why);
         if (!t)
             continue;
         tables[n_tables++] = t;
@@ -504,12 +534,22 @@ int main(void)
         cmocka_unit_test(test_attend_window),
         cmocka_unit_test(test_matmul),
         cmocka_unit_test(test_matmul_large),
-        cmocka_unit_test(test_matmul_subnormal),
         cmocka_unit_test(test_rmsnorm),
         cmocka_unit_test(test_rope),
         cmocka_unit_test(test_act),
         cmocka_unit_test(test_ties),
         cmocka_unit_test(test_finish),
+        cmocka_unit_test(test_matmul_random),
+        cmocka_unit_test(test_matmul_magnitudes),
+        cmocka_unit_test(test_matmul_strange),
+        cmocka_unit_test(test_matmul_overflow),
+        cmocka_unit_test(test_norm_magnitudes),
+        cmocka_unit_test(test_norm_strange),
+        cmocka_unit_test(test_rope_magnitudes),
+        cmocka_unit_test(test_scale_magnitudes),
+        cmocka_unit_test(test_act_magnitudes),
+        cmocka_unit_test(test_act_strange),
+        cmocka_unit_test(test_finish_magnitudes),
         cmocka_unit_test(test_exp2),
         cmocka_unit_test(test_attend_reference),
         cmocka_unit_test(test_attend_saturated),
