@@ -38,6 +38,12 @@ void *alloc(size_t bytes);
 #define assert_near(got, want, tolerance) check_near(got, want, tolerance, __FILE__, __LINE__)
 void check_near(double got, double want, double tolerance, const char *file, int line);
 
+/* test_quant.c */
+void test_quant_rows(void **state);
+void test_quant_again(void **state);
+void test_quant_unpack(void **state);
+void test_quant_matmul(void **state);
+
 /* test_attend.c */
 void test_attend_reference(void **state);
 void test_attend_saturated(void **state);
