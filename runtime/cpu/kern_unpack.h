@@ -10,6 +10,13 @@
 #include "kern_vec.h"
 #include "kern_quant.h"
 
+/* To the second cache, which takes more at a time: one line of what is read in a few microseconds. */
+INLINE void prefetch_block(const unsigned char *p)
+{
+    enum { AHEAD_BYTES = 16384 };
+    __builtin_prefetch((const void *)((uintptr_t)p + AHEAD_BYTES), 0, 2);
+}
+
 #if !HI_F32 && defined(__AVX512BF16__) && defined(__AVX512VBMI__)
 
 /*
@@ -59,7 +66,7 @@ INLINE void unpack_q8(elt *out, const unsigned char *b, int n)
     for (int k = 0; k < n; k += 2, out += 2 * PANEL)
 #pragma GCC unroll 2
         for (int half = 0; half < 2; half++, v += 64) {
-            prefetch_ahead((const elt *)v, 64);
+            prefetch_block(v);
             __m512i bytes = _mm512_loadu_si512(v);
             __m512 x[4];
 #pragma GCC unroll 4
@@ -84,7 +91,7 @@ INLINE void unpack_q4(elt *out, const unsigned char *b, int n)
     }
     const unsigned char *v = b + QUANT_SCALES;
     for (int k = 0; k < n; k += 2, out += 2 * PANEL, v += PANEL) {
-        prefetch_ahead((const elt *)v, PANEL);
+        prefetch_block(v);
         __m512i bytes = _mm512_loadu_si512(v);
         __m512 x[8];
 #pragma GCC unroll 8
@@ -138,6 +145,8 @@ INLINE void store_pairs(elt *out, int column, vf even, vf odd)
 
 INLINE void unpack_q8(elt *out, const unsigned char *b, int n)
 {
+    for (int i = 0; i < Q8_BLOCK; i += 64)
+        prefetch_block(b + i);
     for (int c = 0; c < PANEL; c += VL) {
         vf by = halves_v(b + c * 2), less = by * 128;
         const unsigned char *v = b + QUANT_SCALES + c * 2;
@@ -153,6 +162,8 @@ INLINE void unpack_q8(elt *out, const unsigned char *b, int n)
 
 INLINE void unpack_q4(elt *out, const unsigned char *b, int n)
 {
+    for (int i = 0; i < Q4_BLOCK; i += 64)
+        prefetch_block(b + i);
     for (int c = 0; c < PANEL; c += VL) {
         vf by = halves_v(b + c * 2), less = by * 8;
         const unsigned char *v = b + QUANT_SCALES + c;
