@@ -35,7 +35,7 @@ typedef struct distance {
 static const distance F32_LIMIT = { 1e-4, 1e-4, 0 };
 static const distance BF16_LIMIT = { 0.08, 0.75, 0 }, BF16_BRIEF_LIMIT = { 0.04, 0.9, 0.6 };
 
-/* Of quantised weights, in float32 or bf16: half as much again as the toys have. Their loss grows with
+/* Of quantised weights, in float32 or bf16: a quarter to a half above the worst toy. The loss grows with
    the square of a weight's error: one bit less of a value costs four times as much. */
 static const distance Q8_LIMIT = { 0.14, 1.3, 0 }, Q4_LIMIT = { 1.25, 8.5, 0 };
 static const double Q8_LOSS = 0.009, Q4_LOSS = 0.85;  /* nats a token */
