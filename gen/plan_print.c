@@ -68,12 +68,14 @@ static bool foreign_target(const hi_plan *p)
 void plan_name(const hi_spec *s, const hi_plan *p, char *out, size_t n)
 {
     char size[32] = "resident";
-    const char *weights = p->req.weights_type == WEIGHTS_STORED ? "" : WEIGHTS_WORDS[p->req.weights_type];
+    hi_weights_type type = p->req.weights_type;
+    const char *weights = type == WEIGHTS_STORED ? "" : WEIGHTS_WORDS[type];
 
     if (p->req.vram_bytes >= 0)
         size_text(p->req.vram_bytes, size, sizeof size);
     snprintf(out, n, "%s-%s%s%s%s%s%s", s->name, size, p->req.numerics == NUM_F32 ? "-f32" : "",
-             *weights ? "-" : "", weights, foreign_target(p) ? "-" : "", foreign_target(p) ? TARGET[p->req.target].name : "");
+             *weights ? "-" : "", weights, foreign_target(p) ? "-" : "",
+             foreign_target(p) ? TARGET[p->req.target].name : "");
 }
 
 static void add_size(text *t, const char *flag, int64_t bytes)
