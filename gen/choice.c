@@ -138,7 +138,7 @@ static void set_least_resident(const search *q, hi_plan *p)
 /* As many layers on the host as --ram takes. */
 static void place_most_outside(const search *q, hi_plan *p)
 {
-    int64_t layer = layer_weight_bytes(q->s, p->elt);
+    int64_t layer = layer_weight_bytes(q->s, plan_format(p));
 
     set_layers(q, p, 0);
     layout_buffers(q->s, p);
@@ -196,7 +196,7 @@ static bool fits(search *q)
 static void fill_layers(search *q)
 {
     hi_plan *p = q->p;
-    int64_t layer = layer_weight_bytes(q->s, p->elt);
+    int64_t layer = layer_weight_bytes(q->s, plan_format(p));
     int64_t room = q->budget < 0 ? INT64_MAX : q->budget - p->arena_bytes;
     int n = (int)min64(p->resident_layers + room / layer, q->s->layers - p->weight_slots - 1);
 
@@ -274,7 +274,7 @@ double choice_evaluate(search *q, const choice *c)
         return INFINITY;
     int64_t whole = q->budget >= 0
                         ? q->budget
-                        : weight_bytes(q->s, p->elt) +
+                        : weight_bytes(q->s, plan_format(p)) +
                               p->ctx * store_token_bytes(q->s, p->ctx, p->elt);
     double memory = (double)p->arena_bytes / (double)whole;
     if (c->weights == MOST)

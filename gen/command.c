@@ -39,6 +39,8 @@ const char COMMAND_HELP[] =
     "  --host H           another host: a profile of specs/machine/host or a .lua file\n"
     "  --target T         cpu, or cuda: an NVIDIA GPU (default: what the machine has)\n"
     "  --numerics T       bf16 (default) or f32 (cpu)\n"
+    "  --weights-type T   stored (default): as the checkpoint has them; q8, q4 (cpu): made at load, 8 bits\n"
+    "                     in blocks of 32, or 4 with the head in 8. Not exact\n"
     "  --logits W         scores of the last token of a prompt (last, default) or of all (all)\n"
     "  --out DIR          where the sources go (default: build-models/<name>-<budget>)\n"
     "  --build            compile them too\n"
@@ -70,7 +72,7 @@ const char COMMAND_HELP[] =
     "\n"
     "Exit codes: 0 done, 1 failure, 2 wrong usage, 3 does not fit, 4 wrong spec or machine.\n";
 
-enum { O_VRAM = 256, O_RAM, O_CTX, O_FOR, O_MACHINE, O_HOST, O_TARGET, O_NUMERICS, O_LOGITS, O_OUT, O_BUILD, O_CHECK,
+enum { O_VRAM = 256, O_RAM, O_CTX, O_FOR, O_MACHINE, O_HOST, O_TARGET, O_NUMERICS, O_WEIGHTS_TYPE, O_LOGITS, O_OUT, O_BUILD, O_CHECK,
        O_EXPLAIN, O_JSON, O_LINE, O_POLICY, O_CHUNK, O_MLP_ROWS, O_TILE, O_GROUP, O_BANDS, O_SLOTS, O_RESIDENT,
        O_WEIGHTS, O_WEIGHT_SLOTS, O_PANEL, O_HIDDEN, O_EMBED, O_CHECKPOINT, O_NAME, O_SPEC_OUT,
        O_HELP, O_VERSION };
@@ -92,7 +94,7 @@ static const struct option OPTIONS[] = {
     { "embed", 1, NULL, O_EMBED },       { "help", 0, NULL, O_HELP },
     { "version", 0, NULL, O_VERSION },   { "check", 1, NULL, O_CHECK },
     { "checkpoint", 1, NULL, O_CHECKPOINT }, { "name", 1, NULL, O_NAME },
-    { "spec-out", 1, NULL, O_SPEC_OUT },
+    { "spec-out", 1, NULL, O_SPEC_OUT }, { "weights-type", 1, NULL, O_WEIGHTS_TYPE },
     { NULL, 0, NULL, 0 },
 };
 
@@ -195,6 +197,10 @@ static int take_word(int opt, hi_request *q, hi_error *e)
     case O_NUMERICS:
         rc = word_option("--numerics", optarg, NUMERICS, &i, e);
         q->numerics = i == 1 ? NUM_F32 : NUM_BF16;
+        return rc;
+    case O_WEIGHTS_TYPE:
+        rc = word_option("--weights-type", optarg, WEIGHTS_WORDS, &i, e);
+        q->weights_type = (hi_weights_type)i;
         return rc;
     case O_LOGITS:
         rc = word_option("--logits", optarg, LOGITS, &i, e);

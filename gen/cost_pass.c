@@ -37,9 +37,10 @@ matrices matrices_of(const hi_spec *s)
                        .head = h * s->vocab };
 }
 
-static products product_of(const model *k, double rows, double params)
+/* weight: bytes that one takes. */
+static products product_of(const model *k, double rows, double params, double weight)
 {
-    products x = { .compute = 2 * rows * params / k->m->matmul, .bytes = params * k->p->elt };
+    products x = { .compute = 2 * rows * params / k->m->matmul, .bytes = params * weight };
 
     x.hbm = x.bytes / k->m->read;
     x.device = fmax(x.compute, x.hbm);
@@ -63,9 +64,9 @@ static products moved(const model *k, double bytes)
 products layer_products(const model *k, int64_t rows)
 {
     double pieces = (double)((rows + k->p->mlp_rows - 1) / k->p->mlp_rows);
-    products x = product_of(k, (double)rows, k->params.kv + k->params.qo);
+    products x = product_of(k, (double)rows, k->params.kv + k->params.qo, k->weight);
 
-    add_products(&x, product_of(k, (double)rows / pieces, k->params.mlp), pieces);
+    add_products(&x, product_of(k, (double)rows / pieces, k->params.mlp, k->weight), pieces);
     add_products(&x, moved(k, (double)rows * k->between), 1);
     x.compute += (pieces - 1) * k->m->step_s;
     x.device += (pieces - 1) * k->m->step_s;
@@ -88,11 +89,15 @@ static double bytes_between(const hi_spec *s, int elt)
 model model_of(const hi_spec *s, const hi_plan *p, hi_phase phase)
 {
     const hi_machine *m = &p->machine;
+    hi_format f = plan_format(p), head = { f.elt, head_type(f.type) };
+
     return (model){ .s = s,
                     .p = p,
                     .m = m,
                     .params = matrices_of(s),
-                    .layer = (double)layer_weight_bytes(s, p->elt),
+                    .layer = (double)layer_weight_bytes(s, f),
+                    .weight = weight_size(f),
+                    .head_weight = weight_size(head),
                     .row = (double)(s->kv_heads * kv_row_bytes(s, p->elt)),
                     .attend = 4.0 * s->heads * s->head_dim,
                     .token = (double)s->hidden * p->elt,
@@ -259,11 +264,11 @@ static double cut_layer(const model *k, const panel *q, const pass *x, products 
 
     if (!q->cut)
         return 0;
-    all = product_of(k, rows, k->params.kv);
+    all = product_of(k, rows, k->params.kv, k->weight);
     add_products(sum, all, 1);
     if (!x->last)
         return STEPS_CUT;
-    one = product_of(k, 1, k->params.qo + k->params.mlp);
+    one = product_of(k, 1, k->params.qo + k->params.mlp, k->weight);
     add_products(sum, one, 1);
     add_products(sum, attend, 1);
     o = (others){ all.device, one.device, attend.device };
@@ -276,7 +281,8 @@ static void add_scores(const model *k, const panel *q, const pass *x, products *
     bool all = k->p->req.logits_all;
 
     if (q->last && (all || x->last))
-        add_products(sum, product_of(k, all ? (double)x->rows : 1, k->params.head), 1);
+        add_products(sum, product_of(k, all ? (double)x->rows : 1, k->params.head, k->head_weight),
+                     1);
 }
 
 void add_rows(const model *k, const panel *q, const pass *x, times *t)

@@ -32,6 +32,7 @@ typedef struct model {
     const hi_machine *m;
     matrices params;
     double layer;   /* bytes of a layer's weights, as they cross the link */
+    double weight, head_weight;      /* bytes of one weight of a layer's matrices, of the scores' */
     double row;     /* bytes of k and v of one token in one layer */
     double attend;  /* FLOPs of one query row over one key, all heads of a layer */
     double token;   /* bytes of one token's hidden state, or of its row of the embedding */

@@ -22,6 +22,7 @@ enum {
     BUF_ALIGN = 256,     /* every buffer's offset and the arena's size are multiples */
     BUF_GAP = 256,       /* unused bytes behind every buffer: the red zone of checked builds */
     PANEL = 64,          /* output columns per packed weight panel */
+    WEIGHT_BLOCK = 32,   /* weights of a row that share a scale, where they are quantised */
     MIN_SLOTS = 2,
     MAX_SLOTS = 64,
     MIN_WEIGHT_SLOTS = 2,
@@ -57,6 +58,17 @@ void arena_free(hi_arena *a);
 /* ---- spec: the model's shape ---- */
 
 typedef enum { NUM_BF16, NUM_F32 } hi_numerics;
+
+/* How matrices that are multiplied with are kept: elements, or blocks of WEIGHT_BLOCK along a row with
+   an fp16 scale each, made of the elements at load: not exact. ORDER WEIGHTS: hi.h, cpu/kern.h */
+typedef enum { WEIGHTS_STORED, WEIGHTS_Q8, WEIGHTS_Q4, N_WEIGHTS_TYPES } hi_weights_type;
+
+/* What bytes of weights follow from, beside the shape. */
+typedef struct hi_format {
+    int elt;                         /* bytes per element, 2 or 4 */
+    hi_weights_type type;            /* of layers' matrices: head_type() has the head's */
+} hi_format;
+
 typedef enum { ACT_SILU, ACT_GELU_TANH } hi_act;
 typedef enum {
     ROPE_DEFAULT, ROPE_LINEAR, ROPE_LLAMA3, ROPE_YARN, ROPE_LONGROPE, ROPE_DYNAMIC, N_ROPES
@@ -167,13 +179,16 @@ int machine_load(const char *path, const char *host, hi_machine *m, hi_error *e)
 
 int elt_bytes(hi_numerics n);                                    /* 2 or 4 */
 int64_t round_up(int64_t n, int64_t to);
-int64_t matrix_bytes(int64_t rows, int64_t cols, int elt);       /* packed panels of rows x cols */
-int64_t layer_weight_bytes(const hi_spec *s, int elt);           /* one layer; a multiple of BUF_ALIGN */
+int64_t matrix_bytes(int64_t rows, int64_t cols, hi_format f);   /* packed panels of rows x cols */
+double weight_size(hi_format f);                                 /* bytes that a weight of them takes */
+hi_weights_type head_type(hi_weights_type t);                    /* of the scores' matrix: the tied
+                                                                    embedding, or its own */
+int64_t layer_weight_bytes(const hi_spec *s, hi_format f);       /* one layer; a multiple of BUF_ALIGN */
 int64_t embed_bytes(const hi_spec *s, int elt);                  /* the embedding, if it can lie on the
                                                                     host; 0 where it is tied */
-int64_t once_bytes(const hi_spec *s, int elt, bool embed_on_host);  /* what no layer owns, on the device;
-                                                                    a multiple of BUF_ALIGN */
-int64_t weight_bytes(const hi_spec *s, int elt);                 /* all of it: once + every layer */
+int64_t once_bytes(const hi_spec *s, hi_format f, bool embed_on_host);  /* what no layer owns, on the
+                                                                    device; a multiple of BUF_ALIGN */
+int64_t weight_bytes(const hi_spec *s, hi_format f);             /* all of it: once + every layer */
 int64_t kv_row_bytes(const hi_spec *s, int elt);                 /* k and v of one entry, one token */
 int64_t kv_token_bytes(const hi_spec *s, int elt);               /* whole model, one token */
 int64_t store_token_bytes(const hi_spec *s, int64_t ctx, int elt);   /* the same without the layers that
@@ -250,8 +265,8 @@ typedef enum { POLICY_AUTO, POLICY_STANDARD, POLICY_CHUNKED, POLICY_LAYER, POLIC
 /* Where hidden states wait between panels, and the embedding lies. */
 typedef enum { AT_NONE, AT_DEVICE, AT_HOST } hi_place;
 
-/* words.c: by value, NULL behind the last. ORDER hi_goal, hi_policy, hi_place */
-extern const char *const GOAL_WORDS[], *const POLICY_WORDS[], *const PLACE_WORDS[];
+/* words.c: by value, NULL behind the last. ORDER hi_goal, hi_policy, hi_place, hi_weights_type */
+extern const char *const GOAL_WORDS[], *const POLICY_WORDS[], *const PLACE_WORDS[], *const WEIGHTS_WORDS[];
 
 /* What is emitted for: a row of target.c. ORDER TARGET */
 typedef enum { TARGET_CPU, TARGET_CUDA, N_TARGETS } hi_target_id;
@@ -274,6 +289,7 @@ typedef struct hi_request {
     hi_policy policy;
     bool logits_all;
     hi_numerics numerics;
+    hi_weights_type weights_type;
     hi_target_id target;
     const char *checkpoint;          /* folder whose weights the program takes by default; NULL: none */
 } hi_request;
@@ -331,6 +347,12 @@ typedef struct hi_plan {
     hi_decision why[MAX_DECISIONS];  /* (n_why) */
     int n_why;
 } hi_plan;
+
+/* What its bytes of weights follow from. */
+static inline hi_format plan_format(const hi_plan *p)
+{
+    return (hi_format){ p->elt, p->req.weights_type };
+}
 
 /*
 ** From a checked spec and a request to a plan. Pure: same input, same plan.

@@ -129,7 +129,7 @@ static void model(json *j, const hi_spec *s, const hi_plan *p)
     whole(j, "vocab", s->vocab);
     whole(j, "ctx", s->ctx);
     whole(j, "parameters", param_count(s));
-    whole(j, "weight_bytes", weight_bytes(s, p->elt));
+    whole(j, "weight_bytes", weight_bytes(s, plan_format(p)));
     whole(j, "kv_token_bytes", kv_token_bytes(s, p->elt));
     whole(j, "window", s->window.size);
     whole(j, "rolling_layers", rolling_layers(s, p->ctx));
@@ -147,6 +147,7 @@ static void request(json *j, const hi_plan *p)
     string(j, "for", GOAL_WORDS[q->goal]);
     string(j, "policy", POLICY_WORDS[q->policy]);
     string(j, "numerics", q->numerics == NUM_F32 ? "f32" : "bf16");
+    string(j, "weights_type", WEIGHTS_WORDS[q->weights_type]);
     string(j, "target", TARGET[q->target].name);
     string(j, "logits", q->logits_all ? "all" : "last");
     end(j, '}');

@@ -37,8 +37,8 @@ static int64_t state_bytes(const hi_spec *s, int64_t rows)
 
 static int64_t weights_kept(const hi_spec *s, const hi_plan *p)
 {
-    return once_bytes(s, p->elt, p->embed == AT_HOST) +
-           p->resident_layers * layer_weight_bytes(s, p->elt);
+    return once_bytes(s, plan_format(p), p->embed == AT_HOST) +
+           p->resident_layers * layer_weight_bytes(s, plan_format(p));
 }
 
 /* Rows of one KV head, summed over layers: leading ones of prefill, or those decode adds. Layers
@@ -93,7 +93,7 @@ static int64_t buffer_bytes(const hi_spec *s, const hi_plan *p, hi_phase phase, 
     case BUF_weights:
         return weights_kept(s, p);
     case BUF_layers:
-        return p->weight_slots * layer_weight_bytes(s, p->elt);
+        return p->weight_slots * layer_weight_bytes(s, plan_format(p));
     case BUF_work:
         return TARGET[p->req.target].work_bytes;
     case BUF_ids:
@@ -151,7 +151,7 @@ static void lay_out_host(const hi_spec *s, hi_plan *p)
 {
     const int64_t bytes[N_HOSTS] = {
         [HOST_kv] = p->offload ? p->ctx * store_token_bytes(s, p->ctx, p->elt) : 0,
-        [HOST_layers] = (s->layers - p->resident_layers) * layer_weight_bytes(s, p->elt),
+        [HOST_layers] = (s->layers - p->resident_layers) * layer_weight_bytes(s, plan_format(p)),
         [HOST_embed] = p->embed == AT_HOST ? embed_bytes(s, p->elt) : 0,
         [HOST_hidden] = p->hidden == AT_HOST ? p->ctx * s->hidden * p->elt : 0,
     };

@@ -165,7 +165,7 @@ static hi_plan *make_plan(const hi_command *c, hi_arena *a, const hi_spec *s, co
     hi_request q = c->request;
 
     if (!c->target_given)
-        q.target = target_default(m, q.numerics);
+        q.target = target_default(m, &q);
     hi_plan *p = plan_make(a, s, &q, m, least, e);
     if (!c->import || q.ctx != 0 || *least < 0 || (p != NULL && !overflows(p)))
         return p;

@@ -75,6 +75,7 @@ static hi_request request_of(const hi_plan *p, hi_policy policy)
         .policy = policy,
         .logits_all = p->req.logits_all,
         .numerics = p->req.numerics,
+        .weights_type = p->req.weights_type,
     };
 }
 

@@ -183,7 +183,7 @@ static hi_plan *refuse(search *q, int64_t *min_bytes, hi_error *e)
                  " bytes; smallest budget that works: "
                  "%" PRId64 " bytes (--vram %" PRId64 "M)%s",
                  q->s->path, ctx, need, (double)need / 1048576, (double)p->reserve_bytes / 1048576,
-                 (double)weight_bytes(q->s, p->elt) / 1048576, p->req.vram_bytes, need,
+                 (double)weight_bytes(q->s, plan_format(p)) / 1048576, p->req.vram_bytes, need,
                  div_up(need, 1048576), longer);
     if (min_bytes != NULL && host >= 0 && least > 0)
         *min_bytes = need;

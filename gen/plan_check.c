@@ -76,6 +76,7 @@ static const hi_band *last_band(const hi_plan *p)
 static int check_rows(const hi_plan *p, hi_error *e)
 {
     if (want("elt", p->elt, p->req.numerics == NUM_F32 ? 4 : 2, e) ||
+        want_within("weights_type", p->req.weights_type, WEIGHTS_STORED, WEIGHTS_Q4, e) ||
         want_within("ctx", p->ctx, 1, INT64_MAX / 4, e) ||
         want_within("chunk", p->chunk, 1, INT32_MAX, e) ||
         want_multiple("chunk", p->chunk, KEY_BLOCK, e) ||

@@ -49,9 +49,12 @@ static int64_t tensor(int64_t at, int64_t n, int elt)
     return add(up_to(at, 64), mul(n, elt));
 }
 
-static int64_t packed(int64_t at, int64_t rows, int64_t cols, int elt)
+/* Elements, or for every 32 of a row 16 or 32 bytes and two of a scale. */
+static int64_t packed(int64_t at, int64_t rows, int64_t cols, int elt, hi_weights_type type)
 {
-    return tensor(at, mul(up_to(rows, PANEL), cols), elt);
+    if (type == WEIGHTS_STORED)
+        return tensor(at, mul(up_to(rows, PANEL), cols), elt);
+    return tensor(at, mul(up_to(rows, PANEL), up_to(cols, 32) / 32), type == WEIGHTS_Q8 ? 34 : 18);
 }
 
 /* A norm that not every family has. */
@@ -60,37 +63,41 @@ static int64_t norm(const hi_spec *s, hi_tensor_role role, int64_t at, int64_t n
     return s->tensor[role][0] == '\0' ? at : tensor(at, n, elt);
 }
 
-static int64_t count_layer(const hi_spec *s, int elt)
+static int64_t count_layer(const hi_spec *s, const hi_plan *p)
 {
+    hi_weights_type type = p->req.weights_type;
+    int elt = p->elt;
     int64_t qkv = (s->heads + 2 * (int64_t)s->kv_heads) * s->head_dim;
     int64_t at = tensor(0, s->hidden, elt);
-    at = packed(at, qkv, s->hidden, elt);
+    at = packed(at, qkv, s->hidden, elt, type);
     if (s->qkv_bias)
         at = tensor(at, qkv, elt);
     at = norm(s, T_Q_NORM, at, s->head_dim, elt);
     at = norm(s, T_K_NORM, at, s->head_dim, elt);
-    at = packed(at, s->hidden, (int64_t)s->heads * s->head_dim, elt);
+    at = packed(at, s->hidden, (int64_t)s->heads * s->head_dim, elt, type);
     if (s->o_bias)
         at = tensor(at, s->hidden, elt);
     at = norm(s, T_ATTN_POST_NORM, at, s->hidden, elt);
     at = tensor(at, s->hidden, elt);
-    at = packed(at, 2 * (int64_t)s->ffn, s->hidden, elt);
+    at = packed(at, 2 * (int64_t)s->ffn, s->hidden, elt, type);
     if (s->mlp_bias)
         at = tensor(at, 2 * (int64_t)s->ffn, elt);
-    at = packed(at, s->hidden, s->ffn, elt);
+    at = packed(at, s->hidden, s->ffn, elt, type);
     if (s->mlp_bias)
         at = tensor(at, s->hidden, elt);
     at = norm(s, T_MLP_POST_NORM, at, s->hidden, elt);
     return up_to(at, BUF_ALIGN);
 }
 
-/* The embedding, the scores' matrix, the last norm; one matrix where the first two are tied. */
+/* The embedding, the scores' matrix, the last norm; one matrix where the first two are tied. That has
+   8 bits where the layers have 4. */
 static int64_t count_once(const hi_spec *s, const hi_plan *p)
 {
     int64_t at = 0;
     if (p->embed == AT_DEVICE && !s->tied)
         at = tensor(at, mul(s->vocab, s->hidden), p->elt);
-    at = packed(at, s->vocab, s->hidden, p->elt);
+    at = packed(at, s->vocab, s->hidden, p->elt,
+                p->req.weights_type == WEIGHTS_STORED ? WEIGHTS_STORED : WEIGHTS_Q8);
     return up_to(tensor(at, s->hidden, p->elt), BUF_ALIGN);
 }
 
@@ -156,9 +163,9 @@ static int64_t count(const hi_spec *s, const hi_plan *p, hi_phase phase, hi_buff
     int64_t state = mul(mul(rows, s->heads / s->kv_heads * (int64_t)(s->head_dim + 2)), 4);
     switch (id) {
     case BUF_weights:
-        return add(count_once(s, p), mul(p->resident_layers, count_layer(s, p->elt)));
+        return add(count_once(s, p), mul(p->resident_layers, count_layer(s, p)));
     case BUF_layers:
-        return mul(p->weight_slots, count_layer(s, p->elt));
+        return mul(p->weight_slots, count_layer(s, p));
     case BUF_tails:
         return mul(staged, kv_bytes(s, p, 2 * KEY_SPLIT));
     case BUF_kept:
@@ -288,7 +295,7 @@ static int64_t count_host(const hi_spec *s, const hi_plan *p, hi_host_id id)
     case HOST_kv:
         return p->offload ? mul(p->ctx, mul(entries, kv_bytes(s, p, 1))) : 0;
     case HOST_layers:
-        return mul(s->layers - p->resident_layers, count_layer(s, p->elt));
+        return mul(s->layers - p->resident_layers, count_layer(s, p));
     case HOST_embed:
         return p->embed == AT_HOST ? mul(s->vocab, row) : 0;
     case HOST_hidden:

@@ -62,17 +62,20 @@ void mib_text(int64_t bytes, char *out, size_t n)
 /* Is it made for another target than its machine's? */
 static bool foreign_target(const hi_plan *p)
 {
-    return p->req.target != target_default(&p->machine, p->req.numerics);
+    return p->req.target != target_default(&p->machine, &p->req);
 }
 
 void plan_name(const hi_spec *s, const hi_plan *p, char *out, size_t n)
 {
     char size[32] = "resident";
+    hi_weights_type type = p->req.weights_type;
+    const char *weights = type == WEIGHTS_STORED ? "" : WEIGHTS_WORDS[type];
 
     if (p->req.vram_bytes >= 0)
         size_text(p->req.vram_bytes, size, sizeof size);
-    snprintf(out, n, "%s-%s%s%s%s", s->name, size, p->req.numerics == NUM_F32 ? "-f32" : "",
-             foreign_target(p) ? "-" : "", foreign_target(p) ? TARGET[p->req.target].name : "");
+    snprintf(out, n, "%s-%s%s%s%s%s%s", s->name, size, p->req.numerics == NUM_F32 ? "-f32" : "",
+             *weights ? "-" : "", weights, foreign_target(p) ? "-" : "",
+             foreign_target(p) ? TARGET[p->req.target].name : "");
 }
 
 static void add_size(text *t, const char *flag, int64_t bytes)
@@ -126,6 +129,7 @@ void plan_command(const hi_spec *s, const hi_plan *p, char *out, size_t n)
         text_printf(&t, " --target %s", TARGET[q->target].name);
     text_printf(&t, "%s%s", q->logits_all ? " --logits all" : "",
                 q->numerics == NUM_F32 ? " --numerics f32" : "");
+    add_word(&t, "--weights-type", WEIGHTS_WORDS, q->weights_type);
     snprintf(out, n, "%s", t.failed ? "" : t.data);
     text_free(&t);
 }
@@ -145,7 +149,7 @@ static int64_t pass_bytes(const hi_spec *s, const hi_plan *p, hi_phase phase)
     for (int l = 0; l < s->layers; l++) {
         bytes += streamed_rows(p, &p->band[p->n_bands - 1], l, phase) * s->kv_heads * kv_row_bytes(s, p->elt);
         if (p->streamed[l] && !(phase == PREFILL && p->hold))
-            bytes += layer_weight_bytes(s, p->elt);
+            bytes += layer_weight_bytes(s, plan_format(p));
     }
     return bytes;
 }
@@ -204,10 +208,22 @@ static void print_notes(const hi_spec *s, const hi_plan *p, text *out)
         text_printf(out, "rotation: dynamic, fixed for a context of %" PRId64 " tokens\n", p->ctx);
 }
 
+const char *weights_text(const hi_plan *p)
+{
+    static const char *const TEXT[N_WEIGHTS_TYPES] = {
+        [WEIGHTS_STORED] = "as stored",
+        [WEIGHTS_Q8] = "8-bit (blocks of 32), not exact: made from the checkpoint's at load",
+        [WEIGHTS_Q4] = "4-bit (blocks of 32), head 8-bit, not exact: made from the checkpoint's at load",
+    };
+    return TEXT[p->req.weights_type];
+}
+
 static void print_decisions(const hi_spec *s, const hi_plan *p, text *out)
 {
     wrap_print(out, 4, "%s: %d layers, %d KV heads, context %" PRId64 " tokens, %s; planned for %s", s->name,
                s->layers, s->kv_heads, p->ctx, p->req.numerics == NUM_F32 ? "f32" : "bf16", p->machine.name);
+    if (p->req.weights_type != WEIGHTS_STORED)
+        wrap_print(out, 4, "weights: %s", weights_text(p));
     if (p->weight_slots > 0)
         text_printf(out, "weights of %d layers are resident, of %d they come through a ring of %d slots\n",
                     p->resident_layers, s->layers - p->resident_layers, p->weight_slots);

@@ -17,8 +17,11 @@ enum { PRINT_COLUMNS = 100 };
 /* A line, broken at spaces where it is longer than PRINT_COLUMNS; later lines are indented. */
 void wrap_print(text *out, int indent, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
-/* "needle-8M", "toy-resident-f32": the executable's name. */
+/* "needle-8M", "toy-resident-f32", "toy-8M-q8": the executable's name. */
 void plan_name(const hi_spec *s, const hi_plan *p, char *out, size_t n);
+
+/* How its weights are kept: "8-bit (blocks of 32), not exact: .."; "as stored". */
+const char *weights_text(const hi_plan *p);
 
 /* The hi-gen command line that gives this plan, without folders. */
 void plan_command(const hi_spec *s, const hi_plan *p, char *out, size_t n);

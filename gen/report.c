@@ -30,6 +30,8 @@ static void print_head(const report *r)
     text_printf(t, "<p class=\"sub\">%s tokens on %s with host %s, %s</p>\n", ctx,
                 r->p->machine.name, r->p->machine.host,
                 r->p->req.numerics == NUM_F32 ? "f32" : "bf16");
+    if (r->p->req.weights_type != WEIGHTS_STORED)
+        text_printf(t, "<p class=\"sub\">weights: %s</p>\n", weights_text(r->p));
     text_printf(t, "<p><code>%s</code></p>\n", command);
 }
 

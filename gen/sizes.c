@@ -17,29 +17,51 @@ int64_t round_up(int64_t n, int64_t to)
     return (n + to - 1) / to * to;
 }
 
-int64_t matrix_bytes(int64_t rows, int64_t cols, int elt)
+/* Of one column's block: an fp16 scale, and values. */
+static int64_t block_bytes(hi_weights_type t)
 {
-    return round_up(rows, PANEL) * cols * elt;
+    return 2 + (t == WEIGHTS_Q8 ? WEIGHT_BLOCK : WEIGHT_BLOCK / 2);
+}
+
+int64_t matrix_bytes(int64_t rows, int64_t cols, hi_format f)
+{
+    int64_t panels = round_up(rows, PANEL);
+
+    if (f.type == WEIGHTS_STORED)
+        return panels * cols * f.elt;
+    return panels * (round_up(cols, WEIGHT_BLOCK) / WEIGHT_BLOCK) * block_bytes(f.type);
+}
+
+double weight_size(hi_format f)
+{
+    return f.type == WEIGHTS_STORED ? f.elt : (double)block_bytes(f.type) / WEIGHT_BLOCK;
+}
+
+/* Scores are chosen among by small differences: they get 8 bits at least. */
+hi_weights_type head_type(hi_weights_type t)
+{
+    return t == WEIGHTS_Q4 ? WEIGHTS_Q8 : t;
 }
 
 /* ---- layout of the weights ---- */
 
 typedef struct walk {
     weight_slot *out; /* NULL: count and sum only */
-    int elt;
+    hi_format format; /* of a layer's */
     int64_t n;
     int64_t end; /* bytes of the present part so far */
 } walk;
 
-static int64_t slot_bytes(weight_kind kind, int64_t rows, int64_t cols, int elt)
+static int64_t slot_bytes(weight_kind kind, int64_t rows, int64_t cols, hi_format f)
 {
-    return kind == W_PACKED ? matrix_bytes(rows, cols, elt) : rows * cols * elt;
+    return kind == W_PACKED ? matrix_bytes(rows, cols, f) : rows * cols * f.elt;
 }
 
 static void add(walk *w, hi_tensor_role role, int layer, weight_kind kind, int64_t rows,
                 int64_t cols)
 {
-    int64_t bytes = slot_bytes(kind, rows, cols, w->elt);
+    hi_weights_type type = layer < 0 ? head_type(w->format.type) : w->format.type;
+    int64_t bytes = slot_bytes(kind, rows, cols, (hi_format){ w->format.elt, type });
     weight_part part = layer < 0 ? PART_ONCE : PART_LAYER;
 
     if (w->out != NULL)
@@ -100,9 +122,9 @@ static void add_layer(walk *w, const hi_spec *s, int l)
     add_norm(w, s, l, T_MLP_POST_NORM, s->hidden);
 }
 
-int64_t weight_layout(const hi_spec *s, int elt, bool embed_on_host, weight_slot *out)
+int64_t weight_layout(const hi_spec *s, hi_format f, bool embed_on_host, weight_slot *out)
 {
-    walk w = { out, elt, 0, 0 };
+    walk w = { out, f, 0, 0 };
 
     add_once(&w, s, embed_on_host);
     for (int l = 0; l < s->layers; l++)
@@ -110,9 +132,9 @@ int64_t weight_layout(const hi_spec *s, int elt, bool embed_on_host, weight_slot
     return w.n;
 }
 
-int64_t once_bytes(const hi_spec *s, int elt, bool embed_on_host)
+int64_t once_bytes(const hi_spec *s, hi_format f, bool embed_on_host)
 {
-    walk w = { NULL, elt, 0, 0 };
+    walk w = { NULL, f, 0, 0 };
 
     add_once(&w, s, embed_on_host);
     return round_up(w.end, BUF_ALIGN);
@@ -123,17 +145,17 @@ int64_t embed_bytes(const hi_spec *s, int elt)
     return s->tied ? 0 : (int64_t)s->vocab * s->hidden * elt;
 }
 
-int64_t layer_weight_bytes(const hi_spec *s, int elt)
+int64_t layer_weight_bytes(const hi_spec *s, hi_format f)
 {
-    walk w = { NULL, elt, 0, 0 };
+    walk w = { NULL, f, 0, 0 };
 
     add_layer(&w, s, 0);
     return round_up(w.end, BUF_ALIGN);
 }
 
-int64_t weight_bytes(const hi_spec *s, int elt)
+int64_t weight_bytes(const hi_spec *s, hi_format f)
 {
-    return once_bytes(s, elt, false) + s->layers * layer_weight_bytes(s, elt);
+    return once_bytes(s, f, false) + s->layers * layer_weight_bytes(s, f);
 }
 
 /* ---- keys and values, parameters ---- */

@@ -14,7 +14,7 @@ enum {
 
 typedef enum {
     W_ROWS,   /* row-major rows x cols, as stored: the embedding that is only looked up */
-    W_PACKED, /* panels of PANEL rows: matrix_bytes(rows, cols, elt) */
+    W_PACKED, /* panels of PANEL rows: matrix_bytes(rows, cols, f) */
     W_VECTOR  /* rows elements, cols = 1: a norm or a bias */
 } weight_kind;
 
@@ -44,11 +44,10 @@ typedef struct weight_slot {
 ** [q_norm, k_norm], o, [its bias], [attn_post_norm], mlp_norm, gate_up, [its bias], down, [its
 ** bias], [mlp_post_norm].
 **
-** elt            bytes per element, 2 or 4
 ** embed_on_host  the embedding is a part of its own; never where it is tied
 ** out            (count) receives the tensors in this order; NULL: count only
 ** Returns the count.
 */
-int64_t weight_layout(const hi_spec *s, int elt, bool embed_on_host, weight_slot *out);
+int64_t weight_layout(const hi_spec *s, hi_format f, bool embed_on_host, weight_slot *out);
 
 #endif

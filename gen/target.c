@@ -8,6 +8,7 @@ const hi_target TARGET[N_TARGETS] = {
         .name = "cpu",
         .piece = 8192,               /* 32 splits of 8 heads: work enough for 64 threads */
         .f32 = true,
+        .quantised = true,
         .head_dim_step = 1,
         .most_head_dim = 1 << 16,
         .width_step = 1,
@@ -26,9 +27,11 @@ const hi_target TARGET[N_TARGETS] = {
 
 const char *const TARGET_WORDS[] = { "cpu", "cuda", NULL };
 
-hi_target_id target_default(const hi_machine *m, hi_numerics n)
+hi_target_id target_default(const hi_machine *m, const hi_request *q)
 {
-    return m->shared || n == NUM_F32 ? TARGET_CPU : TARGET_CUDA;
+    bool cpu = q->numerics == NUM_F32 || q->weights_type != WEIGHTS_STORED;
+
+    return m->shared || cpu ? TARGET_CPU : TARGET_CUDA;
 }
 
 static int check_width(const hi_spec *s, const char *field, int value, int step, int most,
@@ -50,6 +53,10 @@ int target_check(const hi_spec *s, const hi_request *q, hi_error *e)
     if (q->numerics == NUM_F32 && !t->f32)
         return gen_fail(e, "--numerics f32: the %s target computes in bf16; add --target cpu",
                         t->name);
+    if (q->weights_type != WEIGHTS_STORED && !t->quantised)
+        return gen_fail(e, "--weights-type %s: the %s target computes with weights as stored; add "
+                           "--target cpu",
+                        WEIGHTS_WORDS[q->weights_type], t->name);
     if (check_width(s, "head_dim", s->head_dim, t->head_dim_step, t->most_head_dim, e) != 0 ||
         check_width(s, "hidden", s->hidden, t->width_step, most, e) != 0)
         return -1;

@@ -168,7 +168,7 @@ static void fetch_weights(machine_now *q)
     while (!q->p->streamed[q->next_layer])
         q->next_layer++;
     x.layer = q->next_layer;
-    q->weights[x.slot] = copy_in(q, 0, layer_weight_bytes(q->s, q->p->elt), x);
+    q->weights[x.slot] = copy_in(q, 0, layer_weight_bytes(q->s, plan_format(q->p)), x);
     q->layers_issued++;
     do {
         q->next_layer++;
@@ -209,7 +209,9 @@ static void products(machine_now *q, const char *step, int layer, int steps, int
                      double extra_s)
 {
     const hi_machine *m = &q->p->machine;
-    int64_t bytes = params * q->p->elt;
+    hi_format f = plan_format(q->p);
+    hi_weights_type type = layer < 0 ? head_type(f.type) : f.type;
+    int64_t bytes = (int64_t)((double)params * weight_size((hi_format){ f.elt, type }));
     span x = { .kind = SPAN_PRODUCTS, .step = step, .layer = layer, .bytes = bytes, .slot = -1 };
     int streamed = 0;
 
@@ -301,7 +303,7 @@ static void run_layer(machine_now *q, int l)
 {
     const hi_spec *s = q->s;
     int64_t h = s->hidden, d = s->head_dim;
-    int64_t layer_bytes = q->p->streamed[l] ? layer_weight_bytes(s, q->p->elt) : 0;
+    int64_t layer_bytes = q->p->streamed[l] ? layer_weight_bytes(s, plan_format(q->p)) : 0;
 
     products(q, "norm_qkv", l, STEPS_QKV, h * d * (s->heads + 2 * s->kv_heads), 0);
     if (q->p->offload && !layer_rolls(s, l, q->p->ctx))

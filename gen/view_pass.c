@@ -142,7 +142,7 @@ static void add_cost(walk *w, int layer)
                  size, resident);
     else
         add_line(w->L, "No k or v is copied: %s are resident.", resident);
-    mib_text(layer_weight_bytes(w->s, w->p->elt), size, sizeof size);
+    mib_text(layer_weight_bytes(w->s, plan_format(w->p)), size, sizeof size);
     if (w->p->streamed[layer])
         add_line(w->L, "Its weights (%s) come through the ring of %d.", size, w->p->weight_slots);
     lua_setfield(w->L, -2, "cost");

@@ -210,7 +210,7 @@ static void set_numbers(lua_State *L, const hi_spec *s, const hi_plan *p)
         { "panel", p->panel },
         { "panels", p->panels },
         { "weight_slots", p->weight_slots },
-        { "layer_bytes", layer_weight_bytes(s, p->elt) },
+        { "layer_bytes", layer_weight_bytes(s, plan_format(p)) },
         { "budget", p->req.vram_bytes },
         { "arena", p->arena_bytes },
         { "reserve", p->reserve_bytes },
@@ -218,6 +218,16 @@ static void set_numbers(lua_State *L, const hi_spec *s, const hi_plan *p)
     };
     for (size_t i = 0; i < sizeof number / sizeof *number; i++)
         set_int(L, number[i].name, number[i].value);
+}
+
+/* False where they are as stored. */
+static void set_weights(lua_State *L, hi_weights_type t)
+{
+    static const char *const NAME[N_WEIGHTS_TYPES] = { "HI_STORED", "HI_Q8", "HI_Q4" };
+
+    set_bool(L, "quantised", t != WEIGHTS_STORED);
+    set_text(L, "layer_type", NAME[t]);
+    set_text(L, "head_type", NAME[head_type(t)]);
 }
 
 void push_plan(lua_State *L, const hi_spec *s, const hi_plan *p)
@@ -237,6 +247,7 @@ void push_plan(lua_State *L, const hi_spec *s, const hi_plan *p)
     set_text(L, "hidden_on_host", p->hidden == AT_HOST ? "true" : "false");
     set_text(L, "hold", p->hold ? "true" : "false");
     set_bool(L, "offload", p->offload);
+    set_weights(L, p->req.weights_type);
     set_text(L, "machine", p->machine.name);
     set_checkpoint(L, p->req.checkpoint);
     set_plan_text(L, s, p);

@@ -156,8 +156,8 @@ static void set_parts(lua_State *L, const weight_slot *w, int64_t n)
 /* Layers stand one after the other: in 'weights' those that stay, on the host the others. */
 static void set_layers(lua_State *L, const hi_spec *s, const hi_plan *p)
 {
-    int64_t bytes = layer_weight_bytes(s, p->elt), host = p->host[HOST_layers].offset;
-    int64_t device = once_bytes(s, p->elt, p->embed == AT_HOST);
+    int64_t bytes = layer_weight_bytes(s, plan_format(p)), host = p->host[HOST_layers].offset;
+    int64_t device = once_bytes(s, plan_format(p), p->embed == AT_HOST);
 
     lua_newtable(L);
     for (int l = 0; l < s->layers; l++) {
@@ -184,11 +184,11 @@ static int64_t once_offset(const weight_slot *w, int64_t n, hi_tensor_role role)
 static void set_tensors(lua_State *L, const hi_spec *s, const hi_plan *p)
 {
     bool host = p->embed == AT_HOST;
-    int64_t n = weight_layout(s, p->elt, host, NULL);
+    int64_t n = weight_layout(s, plan_format(p), host, NULL);
     weight_slot *w = lua_newuserdatauv(L, (size_t)n * sizeof *w, 0);
 
     lua_insert(L, -2);
-    weight_layout(s, p->elt, host, w);
+    weight_layout(s, plan_format(p), host, w);
     lua_newtable(L);
     for (int64_t i = 0; i < n; i++)
         add_slot(L, s, &w[i]);

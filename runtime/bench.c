@@ -191,6 +191,23 @@ static int64_t parameters(const hi_model *m)
     return n;
 }
 
+/* Bytes of them: 34 or 18 for 32 weights of a quantised matrix. */
+static int64_t weight_bytes(const hi_model *m)
+{
+    static const int BLOCK[] = { [HI_Q8] = 34, [HI_Q4] = 18 };
+    int64_t bytes = 0;
+
+    for (int i = 0; i < m->n_tensors; i++) {
+        const hi_tensor *t = &m->tensor[i];
+        hi_weights_type type = t->layer < 0 ? m->head_type : m->layer_type;
+        if (t->kind == HI_PACKED && type != HI_STORED)
+            bytes += t->rows * ((t->cols + 31) / 32) * BLOCK[type];
+        else
+            bytes += t->rows * (t->cols > 0 ? t->cols : 1) * m->elt;
+    }
+    return bytes;
+}
+
 static void processor(char *name, size_t n)
 {
     FILE *f = fopen("/proc/cpuinfo", "r");
@@ -241,7 +258,7 @@ static void put_program(json_t *o, const bench *b)
     put_text(o, "backends", host ? "CPU" : "CUDA");
     put_text(o, "model_filename", b->c->run.weights);
     put_text(o, "model_type", m->name);
-    put_whole(o, "model_size", parameters(m) * m->elt);
+    put_whole(o, "model_size", weight_bytes(m));
     put_whole(o, "model_n_params", parameters(m));
     put_whole(o, "n_batch", m->rows[HI_PREFILL]);
     put_whole(o, "n_ubatch", m->rows[HI_PREFILL]);

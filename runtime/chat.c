@@ -348,6 +348,7 @@ static int open_and_talk(chat *k, const speaker *s, const chat_template *t, json
         char how[256];
         interrupt_catch();
         speaker_describe(s, how, sizeof how);
+        cli_say_weights(s->m, stderr);
         fprintf(stderr, "sampling    %s%s\n", how, k->tty ? "\n/help lists commands" : "");
         code = session(k);
     }

@@ -4,6 +4,7 @@
 #ifndef CLI_H
 #define CLI_H
 
+#include <stdio.h>
 #include "hi.h"
 #include "sample.h"
 
@@ -63,6 +64,9 @@ int cli_selftest(const hi_model *m, const cli *c);
 
 /* Says why on stderr; returns the code. */
 int cli_fail(const char *text, int code);
+
+/* Says how the weights are kept, where that is not exact: a line of a summary. */
+void cli_say_weights(const hi_model *m, FILE *out);
 
 /* Writes out stdout; returns the code, or says why not on stderr and returns EXIT_FAILED. */
 int cli_flush(int code);

@@ -102,6 +102,7 @@ typedef struct dev_product {
     int64_t x_stride;
     int rows, n, k, from, to;
     dev_mode mode;
+    hi_weights_type type;            /* of w */
     bool decode;                     /* the row class: of a decoded token, not of a prompt */
 } dev_product;
 

@@ -84,7 +84,9 @@ static void summary(const hi_run *r, const speaker *s, const work *w)
     fprintf(stderr, "compute     %s", hi_isa(r));
     if (hi_threads(r) > 0)
         fprintf(stderr, ", %d threads", hi_threads(r));
-    fprintf(stderr, "\nlink        busy %.2f s to the device; compute waited %.2f s\n",
+    fprintf(stderr, "\n");
+    cli_say_weights(s->m, stderr);
+    fprintf(stderr, "link        busy %.2f s to the device; compute waited %.2f s\n",
             stats.link_s, stats.stall_s);
     if (w->prefilled)
         compare(s->m, w, &stats);

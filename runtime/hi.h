@@ -20,6 +20,10 @@ typedef struct hi_run hi_run;
 typedef enum { HI_PREFILL, HI_DECODE, HI_PHASES } hi_phase;
 typedef enum { HI_ROWS, HI_PACKED, HI_VECTOR } hi_tensor_kind;
 
+/* How matrices of layers, or the head's, are kept: as elements; in blocks of 32 with a scale each, made
+   when they are loaded and not exact, of 8 or of 4 bits. ORDER WEIGHTS: gen/gen.h, cpu/kern.h */
+typedef enum { HI_STORED, HI_Q8, HI_Q4 } hi_weights_type;
+
 /* A tensor of the checkpoint and its place. HI_ROWS is an embedding that is only looked up. */
 typedef struct hi_tensor {
     const char *name;                /* as in the safetensors header */
@@ -86,6 +90,8 @@ typedef struct hi_model {
     int n_forecasts;
     int layers, hidden, heads, kv_heads, head_dim, ffn, vocab;
     int elt;                         /* bytes per element: 2 bf16, 4 f32 */
+    hi_weights_type layer_type;      /* of layers' HI_PACKED tensors */
+    hi_weights_type head_type;       /* of the other one: lm_head, or the embedding where tied */
     float norm_eps;
     bool tied, gelu;
     int bos;                         /* -1: none */

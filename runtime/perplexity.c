@@ -151,6 +151,7 @@ static int run_windows(hi_run *r, window *w, const prompt *p, int64_t n_windows)
     printf("PPL = %.4f +/- %.5f\n", ppl, error);
     fprintf(stderr, "scored %lld of %zu tokens, windows of %lld, %.2f s\n", (long long)t.n, p->n,
             (long long)w->n, seconds() - start);
+    cli_say_weights(w->m, stderr);
     return cli_flush(code);
 }
 

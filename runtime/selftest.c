@@ -19,6 +19,16 @@ enum {
     CUT = 77                         /* tokens of a prompt, where there are several */
 };
 
+void cli_say_weights(const hi_model *m, FILE *out)
+{
+    static const char *const BITS[] = { [HI_Q8] = "8-bit (blocks of 32)",
+                                        [HI_Q4] = "4-bit (blocks of 32), head 8-bit" };
+
+    if (m->layer_type != HI_STORED)
+        fprintf(out, "weights     %s, not exact: made from %s at load\n", BITS[m->layer_type],
+                m->elt == 4 ? "f32" : "bf16");
+}
+
 int cli_info(const hi_model *m, const cli *c)
 {
     if (c->plan)
@@ -28,6 +38,7 @@ int cli_info(const hi_model *m, const cli *c)
         printf("%d layers, hidden %d, %d heads, %d KV heads of %d, %s; context %lld tokens\n",
                m->layers, m->hidden, m->heads, m->kv_heads, m->head_dim,
                m->elt == 4 ? "f32" : "bf16", (long long)m->ctx);
+        cli_say_weights(m, stdout);
         printf("device %.2f MiB, host %.2f MiB; 'info --plan' has the whole plan\n",
                (double)m->arena_bytes / (1 << 20), (double)m->host_bytes / (1 << 20));
     }

@@ -53,6 +53,7 @@ static void project(hi_run *r, int layer, const unsigned char *h, int row, int r
         .from = from,
         .to = to,
         .mode = DEV_STORE,
+        .type = m->layer_type,
         .decode = s->phase == HI_DECODE,
     };
     dev_matmul(s->dev, &p);
@@ -129,7 +130,8 @@ static void add_attention(hi_run *r, const hi_layer *l, const unsigned char *w)
                                .x_stride = q_cols(m),
                                .rows = active_rows(r),
                                .n = m->hidden,
-                               .k = q_cols(m) };
+                               .k = q_cols(m),
+                               .type = m->layer_type };
     add_product(r, p, part(w, l->attn_post_norm));
 }
 
@@ -150,7 +152,8 @@ static void add_mlp(hi_run *r, const hi_layer *l, const unsigned char *w, unsign
                                .rows = rows,
                                .n = 2 * m->ffn,
                                .k = m->hidden,
-                               .mode = DEV_STORE });
+                               .mode = DEV_STORE,
+                               .type = m->layer_type });
     dev_activate(s->dev, mlp, rows);
     dev_product down = { .y = x,
                          .x = mlp,
@@ -159,7 +162,8 @@ static void add_mlp(hi_run *r, const hi_layer *l, const unsigned char *w, unsign
                          .x_stride = 2 * m->ffn,
                          .rows = rows,
                          .n = m->hidden,
-                         .k = m->ffn };
+                         .k = m->ffn,
+                         .type = m->layer_type };
     add_product(r, down, part(w, l->mlp_post_norm));
 }
 
@@ -197,5 +201,6 @@ void logits(hi_run *r)
                                .rows = rows,
                                .n = m->vocab,
                                .k = m->hidden,
-                               .mode = DEV_F32 });
+                               .mode = DEV_F32,
+                               .type = m->head_type });
 }

@@ -13,7 +13,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 #include "../memory.h"
-#include "kern.h"
+#include "kern_quant.h"
 #include "pool.h"
 #include "stream.h"
 
@@ -283,6 +283,10 @@ void dev_poison(hi_device *d, void *p, int64_t bytes)
 
 /* ---- weights ---- */
 
+static const kern_type TYPE[] = {
+    [HI_STORED] = KERN_PLAIN, [HI_Q8] = KERN_Q8, [HI_Q4] = KERN_Q4
+};
+
 /* Where the part of the weights begins that a tensor belongs to. */
 static unsigned char *tensor_part(const hi_device *d, const hi_tensor *t)
 {
@@ -299,8 +303,11 @@ int dev_put_rows(void *to, const hi_tensor *t, int64_t row, int64_t n_rows, cons
     hi_device *d = to;
     elt *dst = (elt *)(tensor_part(d, t) + t->offset);
     int64_t first = t->row0 + row;
+    kern_type type = TYPE[t->layer < 0 ? d->m->head_type : d->m->layer_type];
 
-    if (t->kind == HI_PACKED)
+    if (t->kind == HI_PACKED && type != KERN_PLAIN)
+        d->k->quant_rows(type, dst, elts, first, n_rows, t->cols);
+    else if (t->kind == HI_PACKED)
         pack_rows(dst, elts, first, n_rows, t->cols);
     else if (t->kind == HI_ROWS)
         memcpy(dst + first * t->cols, elts, (size_t)(n_rows * t->cols) * sizeof(elt));
@@ -407,10 +414,13 @@ static void embed_rows(void *arg, int item)
 {
     const row_job *j = arg;
     const elt *table = j->w;
+    kern_type type = j->d->m->tied ? TYPE[j->d->m->head_type] : KERN_PLAIN;
 
     for (int i = item * ROWS_PER_ITEM; i < last_row(j, item); i++) {
         elt *x = (elt *)j->y + (int64_t)i * HIDDEN;
-        if (j->d->m->tied)
+        if (type != KERN_PLAIN)
+            quant_unpack_row(type, x, table, j->ids[i], HIDDEN);
+        else if (j->d->m->tied)
             unpack_row(x, table, j->ids[i], HIDDEN);
         else
             memcpy(x, table + (int64_t)j->ids[i] * HIDDEN, HIDDEN * sizeof(elt));
@@ -583,7 +593,7 @@ void dev_matmul(hi_device *d, const dev_product *p)
     product_job j = {
         .k = d->k,
         .a = { p->x, p->w, p->bias, p->y, p->x_stride, p->n, p->rows, p->n, p->k, MODE[p->mode],
-               KERN_PLAIN },
+               TYPE[p->type] },
         .panel = p->from / PANEL,
         .panels = (p->to + PANEL - 1) / PANEL,
         .row_items = (p->rows + PRODUCT_ROWS - 1) / PRODUCT_ROWS,

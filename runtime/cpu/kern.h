@@ -72,19 +72,20 @@ typedef enum {
     MM_F32                           /* y = acc, capped by FINAL_SOFTCAP; floats (scores) */
 } mm_mode;
 
-typedef enum {
-    KERN_PLAIN                       /* elements, packed as above */
+typedef enum {                       /* ORDER WEIGHTS: hi.h */
+    KERN_PLAIN,                      /* elements, packed as above */
+    KERN_Q8, KERN_Q4                 /* kern_quant.h */
 } kern_type;
 
 typedef struct kern_matmul {
     const elt *x;                    /* (m, k), rows x_stride elements apart */
-    const elt *w;                    /* packed (n, k) */
+    const elt *w;                    /* packed (n, k), of 'type' */
     const elt *bias;                 /* (n) or NULL */
     void *y;                         /* (m, n), rows y_stride elements (floats) apart */
     int64_t x_stride, y_stride;
     int m, n, k;
     mm_mode mode;
-    kern_type type;                  /* of w */
+    kern_type type;
 } kern_matmul;
 
 /*
@@ -173,6 +174,12 @@ typedef struct hi_kernels {
 
     /* Carry -> attention output: y = round(o / sum), one row of HEAD_DIM. */
     void (*finish)(elt *y, const float *o, const float *ml);
+
+    /* Rows [row0, row0 + rows) of the (n, k) matrix at dst, of KERN_Q8 or KERN_Q4, from row-major
+       elements src (rows, k): the same bits with every instruction set. A row depends on its own
+       elements alone and touches no byte of another: several threads may fill one matrix. */
+    void (*quant_rows)(kern_type type, void *dst, const elt *src, int64_t row0, int64_t rows,
+                       int64_t k);
 } hi_kernels;
 
 /*

@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #define VL 16
-#include "kern_vec.h"
+#include "kern_unpack.h"
 
 enum {
     K_STEP = 32,
@@ -203,7 +203,8 @@ static bool usable(void)
     const unsigned amx = 1u << 22 | 1u << 24;      /* AMX-BF16, AMX-TILE */
     unsigned a, b, c, d;
     if (!__builtin_cpu_supports("avx512bf16") || !__builtin_cpu_supports("avx512bw") ||
-        !__builtin_cpu_supports("avx512dq") || !__builtin_cpu_supports("avx512vl"))
+        !__builtin_cpu_supports("avx512dq") || !__builtin_cpu_supports("avx512vl") ||
+        !__builtin_cpu_supports("avx512vbmi"))
         return false;
     if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || (d & amx) != amx)
         return false;

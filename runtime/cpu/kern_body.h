@@ -7,6 +7,7 @@
 #define KERN_BODY_H
 
 #include "kern_attend.h"
+#include "kern_quantise.h"
 
 enum {
     X_BYTES = 1 << 20                /* rows of x that pass over all panels together: they
@@ -160,6 +161,6 @@ static void finish(elt *y, const float *o, const float *ml)
 #define KERNELS(name, usable, thread_begin)                                                        \
     const hi_kernels kern_##name = { #name, usable, thread_begin, matmul, attend, attend_part,     \
                                      merge, rmsnorm, head_norm, scale_elts, rope, act_mul,    \
-                                     finish };
+                                     finish, quant_rows };
 
 #endif

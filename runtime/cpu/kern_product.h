@@ -9,7 +9,7 @@
 #ifndef KERN_PRODUCT_H
 #define KERN_PRODUCT_H
 
-#include "kern_vec.h"
+#include "kern_unpack.h"
 
 enum {
     K_STEP = 1,                      /* inner dimensions need no padding */

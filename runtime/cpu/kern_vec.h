@@ -31,9 +31,10 @@ typedef uint16_t vh __attribute__((vector_size(VL * 2)));
 /* ---- once per width ----
 ** fma_v    a * b + c; without the instruction rounded twice, which is the same for products
 **          of bf16: they are exact, but for those out of a float's range
-** max_v    b where either is NaN
+** max_v    b where either is NaN; min_v likewise
 ** shift_v  p times 2 to the integer in t's low bits, where x >= -126 or is NaN; else 0
 ** words_v  VL 16-bit values, zero-extended; low_v the way back
+** bytes_v  the same of 8-bit values
 ** lanes_v  VL / 4 pieces of 16 bytes: those of rows 0, 4, 8, ... of src
 ** swap_v   every lane's partner, 'by' lanes away
 */
@@ -52,6 +53,11 @@ INLINE vf max_v(vf a, vf b)
     return _mm512_max_ps(a, b);
 }
 
+INLINE vf min_v(vf a, vf b)
+{
+    return _mm512_min_ps(a, b);
+}
+
 INLINE vf shift_v(vf x, vf p, vf t)
 {
     __mmask16 normal = _mm512_cmp_ps_mask(x, _mm512_set1_ps(-126), _CMP_NLT_UQ);
@@ -62,6 +68,11 @@ INLINE vf shift_v(vf x, vf p, vf t)
 INLINE vu words_v(const uint16_t *p)
 {
     return (vu)_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)p));
+}
+
+INLINE vu bytes_v(const uint8_t *p)
+{
+    return (vu)_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)p));
 }
 
 INLINE vh low_v(vu v)
@@ -93,6 +104,11 @@ INLINE vf max_v(vf a, vf b)
     return _mm256_max_ps(a, b);
 }
 
+INLINE vf min_v(vf a, vf b)
+{
+    return _mm256_min_ps(a, b);
+}
+
 INLINE vf shift_v(vf x, vf p, vf t)
 {
     vf y = (vf)((vu)p + ((vu)t << 23));
@@ -102,6 +118,11 @@ INLINE vf shift_v(vf x, vf p, vf t)
 INLINE vu words_v(const uint16_t *p)
 {
     return (vu)_mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)p));
+}
+
+INLINE vu bytes_v(const uint8_t *p)
+{
+    return (vu)_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)p));
 }
 
 INLINE vh low_v(vu v)
@@ -135,6 +156,12 @@ INLINE vf max_v(vf a, vf b)
     return (vf)(((vu)a & pick) | ((vu)b & ~pick));
 }
 
+INLINE vf min_v(vf a, vf b)
+{
+    vu pick = (vu)(a < b);
+    return (vf)(((vu)a & pick) | ((vu)b & ~pick));
+}
+
 INLINE vf shift_v(vf x, vf p, vf t)
 {
     return (vf)(((vu)p + ((vu)t << 23)) & ~(vu)(x < -126.0f));
@@ -145,6 +172,11 @@ INLINE vu words_v(const uint16_t *p)
     vh v;
     memcpy(&v, p, sizeof v);
     return __builtin_convertvector(v, vu);
+}
+
+INLINE vu bytes_v(const uint8_t *p)
+{
+    return (vu){ p[0], p[1], p[2], p[3] };
 }
 
 INLINE vh low_v(vu v)
@@ -358,15 +390,6 @@ typedef struct product_args {
     int ahead_bytes;                 /* AMX: to prefetch per step of k, */
     const char *ahead;               /* from here */
 } product_args;
-
-/* The packed elements of panel j, k in [k, k + n): [n / 2][PANEL][2] (float: [n][PANEL]), where
-   they lie or in room, which has n * PANEL elements and is aligned to 64 bytes. k is a multiple
-   of 32. */
-static inline const elt *panel_block(const kern_matmul *m, int j, int k, int n, elt *room)
-{
-    (void)n, (void)room;
-    return m->w + ((int64_t)j * m->k + k) * PANEL;
-}
 
 /* ---- one element ---- */
 

@@ -99,6 +99,10 @@ const hi_model hi_the_model = {
     .ffn = $(spec.ffn),
     .vocab = $(spec.vocab),
     .elt = $(plan.elt),
+//% if plan.quantised then
+    .layer_type = $(plan.layer_type),
+    .head_type = $(plan.head_type),
+//% end
     .norm_eps = $(spec.norm_eps)f,
     .tied = $(spec.tied),
     .gelu = $(spec.gelu),

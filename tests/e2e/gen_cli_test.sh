@@ -54,6 +54,9 @@ refuse 2 "--target metal: must be cpu or cuda" "$spec" --target metal $out
 refuse 2 "--numerics f32: the cuda target computes in bf16; add --target cpu" "$spec" --target cuda \
     --numerics f32 $out
 refuse 2 "--numerics fp8: must be bf16 or f32" "$spec" --numerics fp8 $out
+refuse 2 "--weights-type q8: the cuda target computes with weights as stored; add --target cpu" \
+    "$spec" --target cuda --weights-type q8 $out
+refuse 2 "--weights-type q5: must be stored, q8 or q4" "$spec" --weights-type q5 $out
 refuse 2 "--logits none: must be last or all" "$spec" --logits none $out
 refuse 2 "--for speed: must be balanced, prefill or decode" "$spec" --for speed $out
 refuse 2 "--policy lru: must be auto, standard, chunked, layer or head" "$spec" --policy lru $out

@@ -59,8 +59,8 @@ build_shape()
     rm -rf "$work/shape"
     "$build/gen/hi-gen" "$work/spec.lua" --out "$work/shape" --numerics "$numerics" --ctx 64 \
         >"$work/log" 2>&1 || { cat "$work/log" "$work/spec.lua"; stop "hi-gen refuses a model"; }
-    for c in kern kern_pack; do
-        compile -I"$work/shape" -o "$work/shape/$c.o" "$r/cpu/$c.c"
+    for c in kern kern_pack kern_quant; do
+        compile -ffp-contract=off -I"$work/shape" -o "$work/shape/$c.o" "$r/cpu/$c.c"
     done
     while read -r kernel flags; do
         compile -O3 -ffp-contract=off $flags -I"$work/shape" -o "$work/shape/$kernel.o" \
@@ -100,7 +100,7 @@ place()
     to=$work/$1 within=$2
     shift 2
     sh "$home/tests/e2e/place.sh" "$build/gen/hi-gen" "$work/spec.lua" "$to" "$within" \
-        --numerics "$numerics" --ctx "$ctx" "$@"
+        --numerics "$numerics" --weights-type "$weights" --ctx "$ctx" "$@"
 }
 
 run_case()
@@ -135,13 +135,14 @@ for n in $(awk "BEGIN { for (i = 0; i < $cases; i++) print $first + i }"); do
     fi
     eval "$(awk -v seed="$seed" -v what=plan -v n="$n" -v most="$most" -v kv_heads="$kv_heads" -v layers="$layers" -v tied="$tied" -v win="$win" -v all_roll="$all_roll" \
         -f "$here/random_models.awk")"
+    case $((n % 5)) in 1) weights=q8 ;; 3) weights=q4 ;; *) weights=stored ;; esac
     [ $((n % 2)) = 0 ] && kind=plain || kind=harsh
     if ! run_case >"$work/log" 2>&1; then
         failures=$((failures + 1))
         printf '%s\n' "---- case $n of seed $seed FAILED; to repeat: $0 $1 1 $seed $n"
         tail -n 20 "$work/log"
         cat "$work/spec.lua" "$work/family/random.lua"
-        echo "budget $budget; hi-gen --numerics $numerics --ctx $ctx --logits $logits$options"
+        echo "budget $budget; hi-gen --numerics $numerics --weights-type $weights --ctx $ctx --logits $logits$options"
         echo "$kind; $used tokens; dump random:$n decode=$decode $run"
     fi
     grep -q 'offload = true' "$work/case/model.c" && [ "$used" -gt 256 ] &&

@@ -80,6 +80,12 @@ void test_act_magnitudes(void **state);
 void test_act_strange(void **state);
 void test_finish_magnitudes(void **state);
 
+/* test_quant.c */
+void test_quant_rows(void **state);
+void test_quant_again(void **state);
+void test_quant_unpack(void **state);
+void test_quant_matmul(void **state);
+
 /* test_attend.c */
 void test_attend_reference(void **state);
 void test_attend_saturated(void **state);

@@ -261,7 +261,7 @@ static void test_bytes_weights(void **state)
 {
     hi_spec s = llama3_70b();
     hi_plan *p = plan(&s, "rtx4090", M, 8 * K);
-    int64_t layer = layer_weight_bytes(&s, 2), kv = (int64_t)327680 * M / 2 * 127;
+    int64_t layer = layer_weight_bytes(&s, (hi_format){ .elt = 2 }), kv = (int64_t)327680 * M / 2 * 127;
 
     (void)state;
     assert_int_equal(prefill(&s, p, M).h2d_bytes, kv);
@@ -305,7 +305,7 @@ static void test_bytes_decode(void **state)
 {
     hi_spec s = llama3_8b();
     hi_plan *p = plan(&s, "rtx4090", 4 * M, 8 * K);
-    int64_t layer = layer_weight_bytes(&s, 2);
+    int64_t layer = layer_weight_bytes(&s, (hi_format){ .elt = 2 });
 
     (void)state;
     assert_int_equal(decode(&s, p, 255).h2d_bytes, 0); /* all in the tail */
@@ -485,7 +485,7 @@ static void test_weights_hold_up_tiles(void **state)
     two = decode(&s, p, 64 * K).seconds;
     p->weight_slots = 3;
     three = decode(&s, p, 64 * K).seconds;
-    products = 32 * (double)layer_weight_bytes(&s, 2) / p->machine.read;
+    products = 32 * (double)layer_weight_bytes(&s, (hi_format){ .elt = 2 }) / p->machine.read;
     assert_near(three, decode(&s, p, 64 * K).link_s, 0.01);
     assert_true(two > three && two - three < products);
     test_free(p);
@@ -496,7 +496,7 @@ static void test_hold_hides(void **state)
 {
     hi_spec s = llama3_70b();
     hi_plan *p = plan(&s, "rtx4090", M, 8 * K);
-    double wait = (double)layer_weight_bytes(&s, 2) / p->machine.h2d, plain, held;
+    double wait = (double)layer_weight_bytes(&s, (hi_format){ .elt = 2 }) / p->machine.h2d, plain, held;
 
     (void)state;
     p->offload = false;
@@ -664,7 +664,7 @@ static void slow_stall(slow *w, int l, double took, double attention)
     double h = w->s->hidden, d = w->s->head_dim, q = h * d * w->s->heads;
     double kv = 2 * h * d * w->s->kv_heads, mlp = 3 * h * w->s->ffn;
     double before = took * (q + kv) / (2 * q + kv + mlp), behind = took - before;
-    double weights = (double)layer_weight_bytes(w->s, w->p->elt) / w->p->machine.h2d;
+    double weights = (double)layer_weight_bytes(w->s, plan_format(w->p)) / w->p->machine.h2d;
     double early = w->p->weight_slots < 3 ? 0 : behind < weights ? behind : weights;
     double rows = (double)w->rows;
 
@@ -750,7 +750,7 @@ static void slow_pass(slow *w, int first, int end, double weights)
     const hi_machine *m = &w->p->machine;
     w->device = w->out = w->read = w->stall = 0;
     w->in = weights;
-    w->copies = weights / (double)layer_weight_bytes(w->s, w->p->elt) / (end - first);
+    w->copies = weights / (double)layer_weight_bytes(w->s, plan_format(w->p)) / (end - first);
     for (int l = first; l < end; l++)
         slow_layer(w, l);
     slow_edges(w, first, end);
@@ -778,7 +778,7 @@ static double slow_prefill(const hi_spec *s, const hi_plan *p, int64_t n, double
 {
     slow w = { .s = s, .p = p, .chunks = (n + p->chunk - 1) / p->chunk };
     const hi_machine *m = &p->machine;
-    double layer = (double)layer_weight_bytes(s, p->elt), seconds = 0;
+    double layer = (double)layer_weight_bytes(s, plan_format(p)), seconds = 0;
     int ready = slow_streamed(p, s->layers, 0, p->panel) > 0;
 
     if (ready)
@@ -810,7 +810,7 @@ static double slow_prefill(const hi_spec *s, const hi_plan *p, int64_t n, double
 static double slow_decode(const hi_spec *s, const hi_plan *p, int64_t n)
 {
     slow w = { .s = s, .p = p, .chunks = 1, .pos = n, .rows = 1, .phase = DECODE };
-    double layer = (double)layer_weight_bytes(s, p->elt);
+    double layer = (double)layer_weight_bytes(s, plan_format(p));
 
     slow_pass(&w, 0, s->layers, slow_streamed(p, s->layers, 0, s->layers) * layer);
     return w.seconds + 10 * p->machine.step_s;

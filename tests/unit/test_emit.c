@@ -200,6 +200,7 @@ static void test_form(void **state)
         "tests/specs/toy_gqa.lua --vram 3M --ram 2M --ctx 2304 --chunk 256 --tile 256 --group 1 "
         "--slots 3 --resident 1 --logits all --numerics f32",
         "tests/specs/toy_mha.lua --ctx 1024",
+        "tests/specs/toy_mha.lua --ctx 1024 --weights-type q4",
         "tests/specs/toy_llama3.lua --ctx 1",
         "specs/needle.lua --vram 12M --ctx 65536",
         "specs/llama3_8b.lua --vram 24G --ctx 131072",

@@ -39,6 +39,8 @@ static const char *const LINES[] = {
     "specs/llama3_2_1b.lua --ctx 32768 --machine h200",
     "specs/llama3_2_1b.lua --vram 24G --ctx max --machine rtx4090 --numerics f32",
     "tests/specs/toy_gqa.lua --vram 1200K --ctx 2304 --machine cpu",
+    "specs/llama3_2_1b.lua --vram 900M --ctx 65536 --machine cpu --weights-type q8",
+    "specs/llama3_8b.lua --vram 4G --ctx 65536 --machine cpu --weights-type q4",
     "tests/specs/toy_llama3.lua --ctx 1 --machine cpu",
     "specs/gemma_2_2b.lua --vram 2G --ctx 16384 --machine cpu",
     "specs/mistral_7b_v0_1.lua --vram 8G --ctx 32768 --machine rtx3060-12g",
@@ -339,7 +341,7 @@ static void check_numbers(json_t *root, const made *x)
     json_t *plan = at(root, "plan"), *bands = at(plan, "bands");
 
     string_is(at(root, "model"), "name", x->s.name);
-    whole_is(at(root, "model"), "weight_bytes", weight_bytes(&x->s, x->p->elt));
+    whole_is(at(root, "model"), "weight_bytes", weight_bytes(&x->s, plan_format(x->p)));
     string_is(at(root, "machine"), "name", x->p->machine.name);
     real_is(at(root, "machine"), "h2d_bytes_s", x->p->machine.h2d);
     string_is(at(at(root, "machine"), "host"), "name", x->p->machine.host);
@@ -541,7 +543,7 @@ static void test_methods(void **state)
         assert_int_equal(m.of[i].built, i != M_4BIT);
         assert_int_equal(m.of[i].host,
                          i == M_LAYER || i == M_HEAD || i >= M_PREFILL ? 128 * GiB : 0);
-        assert_int_equal(m.of[i].weights, weight_bytes(&x.s, 2));
+        assert_int_equal(m.of[i].weights, weight_bytes(&x.s, (hi_format){ .elt = 2 }));
         assert_int_equal(m.of[i].device, m.of[i].weights + m.of[i].kv + m.of[i].rest);
     }
     assert_int_equal(m.of[M_STANDARD].kv, 128 * GiB);

@@ -148,6 +148,8 @@ static hi_request random_request(const hi_spec *s)
     hi_request q = { .vram_bytes = -1, .ram_bytes = -1, .resident = -1 };
     q.numerics = one_in(2) ? NUM_F32 : NUM_BF16;
     q.target = q.numerics == NUM_BF16 && one_in(3) ? TARGET_CUDA : TARGET_CPU;
+    if (q.target == TARGET_CPU && one_in(3))
+        q.weights_type = PICK(WEIGHTS_Q8, WEIGHTS_Q4);
     q.logits_all = one_in(3);
     q.goal = PICK(GOAL_BALANCED, GOAL_PREFILL, GOAL_DECODE);
     q.policy =
@@ -188,11 +190,12 @@ static void print_case(const hi_spec *s, const hi_request *q)
         s->qkv_bias, s->o_bias, s->mlp_bias, s->tied);
     print_message("vram %" PRId64 " ram %" PRId64 " ctx %" PRId64 " chunk %" PRId64 " tile %" PRId64
                   " group %d slots %d bands %d resident %d weights %d weight_slots %d panel %d"
-                  " mlp_rows %" PRId64 " hidden %d embed %d goal %d policy %d all %d num %d\n",
+                  " mlp_rows %" PRId64 " hidden %d embed %d goal %d policy %d all %d num %d"
+                  " weights_type %d\n",
                   q->vram_bytes, q->ram_bytes, q->ctx, q->chunk, q->tile, q->group, q->slots,
                   q->bands, q->resident, q->weights, q->weight_slots, q->panel, q->mlp_rows,
                   (int)q->hidden, (int)q->embed, (int)q->goal, (int)q->policy, q->logits_all,
-                  (int)q->numerics);
+                  (int)q->numerics, (int)q->weights_type);
 }
 
 /* ---- 1: what plan_make accepts is right ---- */
@@ -783,6 +786,8 @@ static int streamed_layers(const hi_plan *p)
     N(forced_bands, p->n_bands > 1, p->req.bands = p->n_bands - 1)                            \
     N(forced_ctx, true, p->req.ctx = p->ctx + 1)                                              \
     N(forced_numerics, true, p->req.numerics = !p->req.numerics)                              \
+    N(forced_weights_type, true, p->req.weights_type = (p->req.weights_type + 1) % 3)         \
+    N(weights_type, true, p->req.weights_type = N_WEIGHTS_TYPES)                              \
     N(forced_logits_all, true, p->req.logits_all = !p->req.logits_all)                        \
     N(forced_resident, true, p->req.resident = p->resident[DECODE][0] ? 0 : 1)                \
     N(forced_weights, true, p->req.weights = p->resident_layers ? p->resident_layers - 1 : 1) \

@@ -129,7 +129,7 @@ static void print_spec(const char *name, text *out)
     if (spec_load(path, &s, &e) != 0)
         fail_msg("%s", e.text);
     text_printf(out, "%s: %" PRId64 " parameters, %" PRId64 " bytes of weights, %" PRId64
-                     " bytes of k and v a token\n\n", name, param_count(&s), weight_bytes(&s, 2),
+                     " bytes of k and v a token\n\n", name, param_count(&s), weight_bytes(&s, (hi_format){ .elt = 2 }),
                 kv_token_bytes(&s, 2));
     for (int i = 0; i < N_PLACES; i++)
         print_place(&s, &PLACES[i], out);

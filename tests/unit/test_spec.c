@@ -150,9 +150,9 @@ static void test_toys(void **state)
 /* ---- the layout of the weights ---- */
 
 /* Where a part begins when once, layers and embedding stand one after the other. */
-static int64_t part_begin(const hi_spec *s, int elt, bool host, const weight_slot *w)
+static int64_t part_begin(const hi_spec *s, hi_format f, bool host, const weight_slot *w)
 {
-    int64_t once = once_bytes(s, elt, host), layer = layer_weight_bytes(s, elt);
+    int64_t once = once_bytes(s, f, host), layer = layer_weight_bytes(s, f);
 
     switch (w->part) {
     case PART_ONCE:
@@ -164,35 +164,36 @@ static int64_t part_begin(const hi_spec *s, int elt, bool host, const weight_slo
     }
 }
 
-static void check_layout(const hi_spec *s, int elt, bool host)
+static void check_layout(const hi_spec *s, hi_format f, bool host)
 {
-    int64_t n = weight_layout(s, elt, host, NULL);
+    int64_t n = weight_layout(s, f, host, NULL);
     int64_t end = 0, params = 0;
     weight_slot *slot = calloc((size_t)n, sizeof *slot);
 
     assert_non_null(slot);
-    assert_int_equal(weight_layout(s, elt, host, slot), n);
+    assert_int_equal(weight_layout(s, f, host, slot), n);
     assert_int_equal(slot[0].part, host ? PART_EMBED : PART_ONCE);
     for (int64_t i = 0; i < n; i++) {
-        int64_t at = part_begin(s, elt, host, &slot[i]) + slot[i].offset;
+        int64_t at = part_begin(s, f, host, &slot[i]) + slot[i].offset;
         if (slot[i].part != PART_EMBED) {
             assert_true(at >= end && at < end + BUF_ALIGN);   /* no hole but the alignment */
             assert_int_equal(at % WEIGHT_ALIGN, 0);
             end = at + slot[i].bytes;
         }
-        assert_int_equal(slot[i].bytes % elt, 0);
+        hi_format own = { f.elt, slot[i].layer < 0 ? head_type(f.type) : f.type };
+        assert_int_equal(slot[i].bytes % f.elt, 0);
         if (slot[i].kind == W_PACKED)
-            assert_int_equal(slot[i].bytes, matrix_bytes(slot[i].rows, slot[i].cols, elt));
+            assert_int_equal(slot[i].bytes, matrix_bytes(slot[i].rows, slot[i].cols, own));
         else
-            assert_int_equal(slot[i].bytes, slot[i].rows * slot[i].cols * elt);
+            assert_int_equal(slot[i].bytes, slot[i].rows * slot[i].cols * f.elt);
         params += slot[i].rows * slot[i].cols;
     }
     assert_int_equal(round_up(end, BUF_ALIGN),
-                     once_bytes(s, elt, host) + s->layers * layer_weight_bytes(s, elt));
+                     once_bytes(s, f, host) + s->layers * layer_weight_bytes(s, f));
     if (host)
-        assert_int_equal(slot[0].bytes, embed_bytes(s, elt));
+        assert_int_equal(slot[0].bytes, embed_bytes(s, f.elt));
     else
-        assert_int_equal(round_up(end, BUF_ALIGN), weight_bytes(s, elt));
+        assert_int_equal(round_up(end, BUF_ALIGN), weight_bytes(s, f));
     assert_int_equal(params, param_count(s));
     assert_int_equal(slot[0].role, T_EMBED);
     assert_int_equal(slot[n - 1].layer, s->layers - 1);
@@ -204,10 +205,11 @@ static void test_layout(void **state)
     (void)state;
     for (int i = 0; i < N_GOOD; i++) {
         hi_spec s = load(GOOD[i].file);
-        for (int host = 0; host <= !s.tied; host++) {
-            check_layout(&s, 2, host);
-            check_layout(&s, 4, host);
-        }
+        for (int host = 0; host <= !s.tied; host++)
+            for (int type = 0; type < N_WEIGHTS_TYPES; type++) {
+                check_layout(&s, (hi_format){ 2, (hi_weights_type)type }, host);
+                check_layout(&s, (hi_format){ 4, (hi_weights_type)type }, host);
+            }
     }
 }
 
@@ -223,7 +225,7 @@ static void test_layout_order(void **state)
     weight_slot slot[64];
 
     (void)state;
-    assert_int_equal(weight_layout(&mha, 2, false, slot), 2 + 2 * 10);
+    assert_int_equal(weight_layout(&mha, (hi_format){ .elt = 2 }, false, slot), 2 + 2 * 10);
     for (size_t i = 0; i < sizeof MHA / sizeof *MHA; i++)
         assert_int_equal(slot[i].role, MHA[i]);
     assert_int_equal(slot[0].kind, W_PACKED);
@@ -231,7 +233,7 @@ static void test_layout_order(void **state)
     assert_int_equal(slot[1].layer, -1);
     assert_int_equal(slot[3].rows, 3 * 64);
     assert_int_equal(slot[8].rows, 2 * 80);
-    assert_int_equal(weight_layout(&gqa, 2, false, slot), 3 + 3 * 6);
+    assert_int_equal(weight_layout(&gqa, (hi_format){ .elt = 2 }, false, slot), 3 + 3 * 6);
     for (size_t i = 0; i < sizeof GQA / sizeof *GQA; i++)
         assert_int_equal(slot[i].role, GQA[i]);
     assert_int_equal(slot[0].kind, W_ROWS);
@@ -251,7 +253,15 @@ static void test_arithmetic(void **state)
     assert_int_equal(round_up(0, 64), 0);
     assert_int_equal(round_up(1, 64), 64);
     assert_int_equal(round_up(64, 64), 64);
-    assert_int_equal(matrix_bytes(65, 10, 2), 128 * 10 * 2);
+    assert_int_equal(matrix_bytes(65, 10, (hi_format){ .elt = 2 }), 128 * 10 * 2);
+    assert_int_equal(matrix_bytes(65, 34, (hi_format){ 2, WEIGHTS_Q8 }), 128 * 2 * (32 + 2));
+    assert_int_equal(matrix_bytes(65, 32, (hi_format){ 4, WEIGHTS_Q4 }), 128 * (16 + 2));
+    assert_true(weight_size((hi_format){ 4, WEIGHTS_STORED }) == 4);
+    assert_true(weight_size((hi_format){ 2, WEIGHTS_Q8 }) == 34. / 32);
+    assert_true(weight_size((hi_format){ 4, WEIGHTS_Q4 }) == 18. / 32);
+    assert_int_equal(head_type(WEIGHTS_STORED), WEIGHTS_STORED);
+    assert_int_equal(head_type(WEIGHTS_Q8), WEIGHTS_Q8);
+    assert_int_equal(head_type(WEIGHTS_Q4), WEIGHTS_Q8);
     assert_int_equal(kv_row_bytes(&s, 2), 512);
 }
 

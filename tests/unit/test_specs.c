@@ -192,7 +192,7 @@ static void test_fields(void **state)
 static void check_derived(const hi_spec *s)
 {
     double gib = (double)param_count(s) * 2 / (1 << 30);
-    int64_t packed = weight_bytes(s, 2);
+    int64_t packed = weight_bytes(s, (hi_format){ .elt = 2 });
 
     if (param_count(s) != m->params)
         fail_msg("%s: %lld parameters, published %lld", m->name, (long long)param_count(s),

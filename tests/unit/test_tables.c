@@ -168,7 +168,7 @@ static void test_four_bit_kv_on_paper(void **state)
 {
     hi_spec s = llama3_8b();
     double token = (double)kv_token_bytes(&s, 2) * 4.5 / 16 + 64 * 1024;
-    double fit = (24e9 - (double)weight_bytes(&s, 2)) / token / K;
+    double fit = (24e9 - (double)weight_bytes(&s, (hi_format){ .elt = 2 })) / token / K;
 
     (void)state;
     print_message("4-bit KV (not built): %.0fK, the paper's 45K\n", fit);
