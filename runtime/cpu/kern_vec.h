@@ -349,8 +349,6 @@ typedef struct product_args {
     int k;
     bool add;                        /* start from c, not from 0 */
     bool stream;                     /* b comes from memory: prefetch */
-    int ahead_bytes;                 /* AMX: to prefetch per step of k, */
-    const char *ahead;               /* from here */
 } product_args;
 
 /* The packed elements of panel j, k in [k, k + n): [n / 2][PANEL][2] (float: [n][PANEL]), where
@@ -361,6 +359,15 @@ static inline const elt *panel_block(const kern_matmul *m, int j, int k, int n, 
     (void)n, (void)room;
     return m->w + ((int64_t)j * m->k + k) * PANEL;
 }
+
+/* Where what panel_block reads begins: for those who fetch ahead. */
+static inline const char *panel_memory(const kern_matmul *m, int j, int k)
+{
+    return (const char *)(m->w + ((int64_t)j * m->k + k) * PANEL);
+}
+
+/* kern_body.h: rows [row, row + rows) of panel j from their sums, rows of c PANEL apart, to y. */
+static void store_rows(const kern_matmul *m, const float *c, int j, int64_t row, int rows);
 
 /* ---- one element ---- */
 
