@@ -24,9 +24,10 @@
 enum {
     PAGE = 4096,
     ROWS_PER_ITEM = 128,             /* rows of one work item where a row is little work */
-    PRODUCT_ROWS = 256,              /* rows of one item of a product */
+    PRODUCT_ROWS = 256,              /* of one item of a product at most: what a kernel works on */
+    PRODUCT_PANELS = 16,             /*   together */
+    LEAST_ROWS = 64,
     ATTEND_ROWS = HEAD_DIM < 64 ? 512 : 32768 / HEAD_DIM,  /* what the kernel packs keys for at once */
-    PANELS_PER_ITEM = 4,
     FEW_FLOATS = 1 << 16             /* up to here merging parts is not worth a hand-over */
 };
 
@@ -575,16 +576,34 @@ typedef struct product_job {
     const hi_kernels *k;
     kern_matmul a;
     int panel, panels;               /* first and end */
-    int row_items;                   /* items: row blocks x panel blocks, rows the faster */
+    int rows, some;                  /* rows and panels of one item */
+    int row_items, items;            /* row blocks x panel blocks, rows the faster */
 } product_job;
 
 static void product_item(void *arg, int item)
 {
     const product_job *j = arg;
-    int m0 = item % j->row_items * PRODUCT_ROWS;
-    int j0 = j->panel + item / j->row_items * PANELS_PER_ITEM;
-    j->k->matmul(&j->a, m0, min_int(m0 + PRODUCT_ROWS, j->a.m), j0,
-                 min_int(j0 + PANELS_PER_ITEM, j->panels));
+    int m0 = item % j->row_items * j->rows, j0 = j->panel + item / j->row_items * j->some;
+    j->k->matmul(&j->a, m0, min_int(m0 + j->rows, j->a.m), j0, min_int(j0 + j->some, j->panels));
+}
+
+static void count_items(product_job *j)
+{
+    j->row_items = (j->a.m + j->rows - 1) / j->rows;
+    j->items = j->row_items * ((j->panels - j->panel + j->some - 1) / j->some);
+}
+
+/* Large items read x and weights less often; all threads should have two at least. */
+static void cut_items(product_job *j, int threads)
+{
+    count_items(j);
+    while (j->items < 2 * threads && (j->some > 2 || j->rows > LEAST_ROWS)) {
+        if (j->some > 2)
+            j->some /= 2;
+        else
+            j->rows /= 2;
+        count_items(j);
+    }
 }
 
 void dev_matmul(hi_device *d, const dev_product *p)
@@ -596,10 +615,11 @@ void dev_matmul(hi_device *d, const dev_product *p)
                TYPE[p->type] },
         .panel = p->from / PANEL,
         .panels = (p->to + PANEL - 1) / PANEL,
-        .row_items = (p->rows + PRODUCT_ROWS - 1) / PRODUCT_ROWS,
+        .rows = PRODUCT_ROWS,
+        .some = PRODUCT_PANELS,
     };
-    int panel_items = (j.panels - j.panel + PANELS_PER_ITEM - 1) / PANELS_PER_ITEM;
-    pool_run(d->pool, product_item, &j, j.row_items * panel_items);
+    cut_items(&j, pool_threads(d->pool));
+    pool_run(d->pool, product_item, &j, j.items);
 }
 
 /* ---- attention ---- */

@@ -9,16 +9,45 @@
 #include "kern_attend.h"
 #include "kern_quantise.h"
 
-enum {
-    X_BYTES = 1 << 20                /* rows of x that pass over all panels together: they
-                                        stay in the second cache, weights stream once each */
-};
+/* Elements of sums: the bits of elt_of. */
+#if HI_F32
+typedef vf ve;
+INLINE ve elts_of(vf x)
+{
+    return x;
+}
+#else
+typedef vh ve;
+INLINE ve elts_of(vf x)
+{
+#ifdef __AVX512BF16__                /* the instruction takes subnormals for 0 */
+    if (__builtin_expect(_mm512_fpclass_ps_mask(x, 0x20) == 0, 1))
+        return (ve)_mm512_cvtneps_pbh(x);
+#endif
+    return low_v(round_any(x));
+}
+#endif
+
+INLINE vf floats_of(ve e)
+{
+    elt out[VL];
+    memcpy(out, &e, sizeof e);
+    return load_elts(out);
+}
 
 /* n columns of one row: acc + bias, rounded, to y or onto y. */
 static void store_row(elt *restrict y, const float *restrict acc, const elt *restrict bias, int n,
                       bool add)
 {
-    for (int i = 0; i < n; i++) {
+    int i = 0;
+    for (; i + VL <= n; i += VL) {
+        vf v = load(acc + i);
+        ve e = elts_of(bias ? v + load_elts(bias + i) : v);
+        if (add)
+            e = elts_of(load_elts(y + i) + floats_of(e));
+        memcpy(y + i, &e, sizeof e);
+    }
+    for (; i < n; i++) {
         float v = bias ? acc[i] + float_of(bias[i]) : acc[i];
         y[i] = add ? elt_of(float_of(y[i]) + float_of(elt_of(v))) : elt_of(v);
     }
@@ -36,7 +65,7 @@ static void store_scores(float *restrict y, const float *restrict acc, int n)
     }
 }
 
-static void store_panel(const kern_matmul *m, const float *c, int j, int64_t row, int rows)
+static void store_rows(const kern_matmul *m, const float *c, int j, int64_t row, int rows)
 {
     int col = j * PANEL, n = m->n - col < PANEL ? m->n - col : PANEL;
     for (int r = 0; r < rows; r++, c += PANEL) {
@@ -45,23 +74,6 @@ static void store_panel(const kern_matmul *m, const float *c, int j, int64_t row
             store_scores((float *)m->y + at, c, n);
         else
             store_row((elt *)m->y + at, c, m->bias ? m->bias + col : NULL, n, m->mode == MM_ADD);
-    }
-}
-
-static void matmul(const kern_matmul *m, int m0, int m1, int j0, int j1)
-{
-    _Alignas(64) float c[PANEL_ROWS * PANEL];
-    int64_t groups = X_BYTES / (m->k * (int64_t)sizeof(elt) * PANEL_ROWS);
-    int64_t step = (groups > 1 ? groups : 1) * PANEL_ROWS;
-    for (int64_t r0 = m0; r0 < m1; r0 += step) {
-        int64_t r1 = m1 - r0 < step ? m1 : r0 + step;
-        for (int j = j0; j < j1; j++) {
-            for (int64_t r = r0; r < r1; r += PANEL_ROWS) {
-                int rows = r1 - r < PANEL_ROWS ? (int)(r1 - r) : PANEL_ROWS;
-                panel_product(c, m, j, r, rows);
-                store_panel(m, c, j, r, rows);
-            }
-        }
     }
 }
 

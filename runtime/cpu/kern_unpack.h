@@ -177,12 +177,21 @@ INLINE void unpack_q4(elt *out, const unsigned char *b, int n)
 
 #endif
 
+/* Where what panel_block reads begins: for those who fetch ahead. k is a multiple of 32. */
+static inline const char *panel_memory(const kern_matmul *m, int j, int k)
+{
+    int64_t blocks = (m->k + QUANT_BLOCK - 1) / QUANT_BLOCK;
+    if (m->type == KERN_PLAIN)
+        return (const char *)(m->w + ((int64_t)j * m->k + k) * PANEL);
+    return (const char *)m->w + (j * blocks + k / QUANT_BLOCK) * quant_block_bytes(m->type);
+}
+
 /* Of panel j, k in [k, k + n), as panel_block says. */
 static __attribute__((noinline, unused)) void unpack_block(const kern_matmul *m, int j, int k,
                                                            int n, elt *room)
 {
-    int64_t bytes = quant_block_bytes(m->type), blocks = (m->k + QUANT_BLOCK - 1) / QUANT_BLOCK;
-    const unsigned char *b = (const unsigned char *)m->w + (j * blocks + k / QUANT_BLOCK) * bytes;
+    int64_t bytes = quant_block_bytes(m->type);
+    const unsigned char *b = (const unsigned char *)panel_memory(m, j, k);
     for (; n > 0; n -= QUANT_BLOCK, b += bytes, room += QUANT_BLOCK * PANEL) {
         int some = n < QUANT_BLOCK ? n : QUANT_BLOCK;
         if (m->type == KERN_Q8)
@@ -198,9 +207,12 @@ static __attribute__((noinline, unused)) void unpack_block(const kern_matmul *m,
 static inline const elt *panel_block(const kern_matmul *m, int j, int k, int n, elt *room)
 {
     if (m->type == KERN_PLAIN)
-        return m->w + ((int64_t)j * m->k + k) * PANEL;
+        return (const elt *)panel_memory(m, j, k);
     unpack_block(m, j, k, n, room);
     return room;
 }
+
+/* kern_body.h: rows [row, row + rows) of panel j from their sums, rows of c PANEL apart, to y. */
+static void store_rows(const kern_matmul *m, const float *c, int j, int64_t row, int rows);
 
 #endif

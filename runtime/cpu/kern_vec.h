@@ -387,8 +387,6 @@ typedef struct product_args {
     int k;
     bool add;                        /* start from c, not from 0 */
     bool stream;                     /* b comes from memory: prefetch */
-    int ahead_bytes;                 /* AMX: to prefetch per step of k, */
-    const char *ahead;               /* from here */
 } product_args;
 
 /* ---- one element ---- */

@@ -321,17 +321,23 @@ static void test_matmul(void **state)
     }
 }
 
-/* Products of the model's own widths, with more rows than pass over the panels together. */
+/* Products of the model's own widths, and with more rows, panels and k than are worked on
+   together. */
 static void test_matmul_large(void **state)
 {
     (void)state;
-    matrices a = make_unit(131, FFN, HIDDEN), b = make_unit(150, 70, 8208);
+    matrices a = make_unit(131, FFN, HIDDEN), b = make_unit(50, 70, 8208);
+    matrices c = make_unit(545, 130, 560), d = make_unit(35, 1100, 2096);
     FOR_TABLES(t) {
         check_matmul(t, &a);
         check_matmul(t, &b);
+        check_matmul(t, &c);
+        check_matmul(t, &d);
     }
     free_matrices(&a);
     free_matrices(&b);
+    free_matrices(&c);
+    free_matrices(&d);
 }
 
 /* ---- one row ---- */
