@@ -192,6 +192,7 @@ static void panel_product(float *c, const kern_matmul *m, const elt *panel, int6
     }
 }
 
+#include "kern_attend_amx.h"
 #include "kern_body.h"
 
 enum { ARCH_REQ_XCOMP_PERM = 0x1023, XFEATURE_XTILEDATA = 18 };
@@ -211,16 +212,7 @@ static bool usable(void)
 
 static void thread_begin(void)
 {
-    struct {
-        uint8_t palette, start_row, reserved[14];
-        uint16_t row_bytes[16];
-        uint8_t rows[16];
-    } config = { .palette = 1 };
-    for (int t = 0; t < 8; t++) {
-        config.row_bytes[t] = 64;
-        config.rows[t] = 16;
-    }
-    __asm__ volatile("ldtilecfg %0" : : "m"(config));
+    TILE_CONFIG(WHOLE);
 }
 
 KERNELS(amx, usable, thread_begin)

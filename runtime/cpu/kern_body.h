@@ -6,7 +6,7 @@
 #ifndef KERN_BODY_H
 #define KERN_BODY_H
 
-#include "kern_attend.h"
+#include "kern_vec.h"
 
 enum {
     X_BYTES = 1 << 20                /* rows of x that pass over all panels together: they
@@ -159,7 +159,7 @@ static void finish(elt *y, const float *o, const float *ml)
 }
 
 #define KERNELS(name, usable, thread_begin)                                                        \
-    const hi_kernels kern_##name = { #name, usable, thread_begin, matmul, attend, attend_part,     \
+    const hi_kernels kern_##name = { #name, usable, thread_begin, matmul, attend, attend_parts,    \
                                      merge, rmsnorm, head_norm, scale_elts, rope, act_mul,    \
                                      finish };
 

@@ -510,6 +510,7 @@ int main(void)
         cmocka_unit_test(test_act),
         cmocka_unit_test(test_ties),
         cmocka_unit_test(test_finish),
+        cmocka_unit_test(test_probabilities),
         cmocka_unit_test(test_exp2),
         cmocka_unit_test(test_attend_reference),
         cmocka_unit_test(test_attend_saturated),
