@@ -369,9 +369,10 @@ static void part_item(void *arg, int item)
 {
     const attend_job *j = arg;
     kern_attend k = head_attention(j, item / j->splits);
-    j->w->k->attend_part(&k, item % j->splits, 0, GQA,
-                         j->w->part_o + (int64_t)item * GQA * HEAD_DIM,
-                         j->w->part_ml + (int64_t)item * GQA * 2);
+    int split = item % j->splits;
+    j->w->k->attend_parts(&k, split, split + 1, 0, GQA,
+                          j->w->part_o + (int64_t)item * GQA * HEAD_DIM,
+                          j->w->part_ml + (int64_t)item * GQA * 2);
 }
 
 static void merge_item(void *arg, int h)

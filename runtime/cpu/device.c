@@ -28,6 +28,7 @@ enum {
     PRODUCT_PANELS = 16,             /*   together */
     LEAST_ROWS = 64,
     ATTEND_ROWS = HEAD_DIM < 64 ? 512 : 32768 / HEAD_DIM,  /* what the kernel packs keys for at once */
+    MOST_SPLITS = 16,                /* of one item: 1 MiB of a head of 64 as bf16 */
     FEW_FLOATS = 1 << 16             /* up to here merging parts is not worth a hand-over */
 };
 
@@ -647,7 +648,8 @@ typedef struct attend_job {
     const dev_attention *a;
     int64_t rows;                    /* of one KV head: tokens x GQA */
     int block;                       /* rows of one item */
-    int items, splits;               /* per head: row blocks; splits */
+    int items, splits;               /* per head: row blocks or runs of splits; splits */
+    int run;                         /* splits of one item */
     float *part_ml;
 } attend_job;
 
@@ -680,13 +682,16 @@ static void attend_item(void *arg, int item)
     j->k->attend(&k, r0, r1);
 }
 
-/* Item: split 'item % splits' of head 'item / splits', its part beside the others. */
+/* Item: run 'item % items' of splits of head 'item / items', its parts beside the others. */
 static void part_item(void *arg, int item)
 {
     const attend_job *j = arg;
-    kern_attend k = head_attention(j, item / j->splits);
-    j->k->attend_part(&k, item % j->splits, 0, j->rows,
-                      j->a->parts + item * j->rows * HEAD_DIM, j->part_ml + item * j->rows * 2);
+    int h = item / j->items, first = item % j->items * j->run;
+    int end = min_int(first + j->run, j->splits);
+    int64_t at = ((int64_t)h * j->splits + first) * j->rows;
+    kern_attend k = head_attention(j, h);
+    j->k->attend_parts(&k, first, end, 0, j->rows, j->a->parts + at * HEAD_DIM,
+                       j->part_ml + at * 2);
 }
 
 static void merge_item(void *arg, int h)
@@ -712,7 +717,10 @@ void dev_attend(hi_device *d, const dev_attention *a)
     }
     j.splits = (int)((a->n_keys + KEY_SPLIT - 1) / KEY_SPLIT);
     j.part_ml = a->parts + a->n * j.splits * j.rows * HEAD_DIM;
-    pool_run(d->pool, part_item, &j, a->n * j.splits);
+    /* Long runs are read ahead; there are enough of them for all threads to end together. */
+    j.run = min_int(a->n * j.splits / (4 * pool_threads(d->pool)) + 1, MOST_SPLITS);
+    j.items = (j.splits + j.run - 1) / j.run;
+    pool_run(d->pool, part_item, &j, a->n * j.items);
     if (a->n * j.splits * j.rows * HEAD_DIM < FEW_FLOATS)
         for (int h = 0; h < a->n; h++)
             merge_item(&j, h);

@@ -147,11 +147,12 @@ typedef struct hi_kernels {
        ascending order of splits. */
     void (*attend)(const kern_attend *a, int64_t r0, int64_t r1);
 
-    /* Rows [r0, r1) over the one split that begins at a->key0 + split * KEY_SPLIT: the part
-       alone, to part_o (r1 - r0, HEAD_DIM) and part_ml (r1 - r0, 2). attend_part for each
-       split and then merge in ascending order gives the bits of attend. */
-    void (*attend_part)(const kern_attend *a, int64_t split, int64_t r0, int64_t r1,
-                        float *part_o, float *part_ml);
+    /* Rows [r0, r1) over splits [s0, s1), split s beginning at a->key0 + s * KEY_SPLIT: the parts
+       alone, to part_o (s1 - s0, r1 - r0, HEAD_DIM) and part_ml (s1 - s0, r1 - r0, 2). Merging
+       the parts of all splits in ascending order gives the bits of attend. Several splits in one
+       call are fetched ahead of one another. */
+    void (*attend_parts)(const kern_attend *a, int64_t s0, int64_t s1, int64_t r0, int64_t r1,
+                         float *part_o, float *part_ml);
     void (*merge)(float *o, float *ml, const float *part_o, const float *part_ml, int64_t rows);
 
     /* y = round(round(x * rsqrt(mean(x^2) + eps)) * w), one row of HIDDEN elements; with NORM_OFFSET

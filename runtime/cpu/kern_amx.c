@@ -46,94 +46,6 @@ enum {
             TILE_ZERO(t);            \
     } while (0)
 
-/* 32 rows x 32 columns. */
-static void tile_2x2(const product_args *p, int row, int col)
-{
-    const elt *a = p->a + row * p->a_row, *b = p->b + (int64_t)col * 2;
-    float *c = p->c + row * p->c_row + col, *low = c + 16 * p->c_row;
-    int64_t c_bytes = p->c_row * 4, a_bytes = p->a_row * 2, b_bytes = p->b_columns * 4;
-    TILE_START(0, c, c_bytes, p->add);
-    TILE_START(1, c + 16, c_bytes, p->add);
-    TILE_START(2, low, c_bytes, p->add);
-    TILE_START(3, low + 16, c_bytes, p->add);
-    for (int k = 0; k < p->k; k += K_STEP) {
-        TILE_LOAD(6, b, b_bytes);
-        TILE_LOAD(4, a + k, a_bytes);
-        TILE_DOT(0, 4, 6);
-        TILE_LOAD(7, b + 32, b_bytes);
-        TILE_DOT(1, 4, 7);
-        TILE_LOAD(5, a + k + 16 * p->a_row, a_bytes);
-        TILE_DOT(2, 5, 6);
-        TILE_DOT(3, 5, 7);
-        b += p->b_columns * K_STEP;
-    }
-    TILE_STORE(0, c, c_bytes);
-    TILE_STORE(1, c + 16, c_bytes);
-    TILE_STORE(2, low, c_bytes);
-    TILE_STORE(3, low + 16, c_bytes);
-}
-
-/* 16 rows x 64 columns. */
-static void tile_1x4(const product_args *p, int row, int col)
-{
-    const elt *a = p->a + row * p->a_row, *b = p->b + (int64_t)col * 2;
-    float *c = p->c + row * p->c_row + col;
-    int64_t c_bytes = p->c_row * 4, a_bytes = p->a_row * 2, b_bytes = p->b_columns * 4;
-    TILE_START(0, c, c_bytes, p->add);
-    TILE_START(1, c + 16, c_bytes, p->add);
-    TILE_START(2, c + 32, c_bytes, p->add);
-    TILE_START(3, c + 48, c_bytes, p->add);
-    for (int k = 0; k < p->k; k += K_STEP) {
-        TILE_LOAD(4, a + k, a_bytes);
-        TILE_LOAD(5, b, b_bytes);
-        TILE_DOT(0, 4, 5);
-        TILE_LOAD(6, b + 32, b_bytes);
-        TILE_DOT(1, 4, 6);
-        TILE_LOAD(7, b + 64, b_bytes);
-        TILE_DOT(2, 4, 7);
-        TILE_LOAD(5, b + 96, b_bytes);
-        TILE_DOT(3, 4, 5);
-        b += p->b_columns * K_STEP;
-    }
-    TILE_STORE(0, c, c_bytes);
-    TILE_STORE(1, c + 16, c_bytes);
-    TILE_STORE(2, c + 32, c_bytes);
-    TILE_STORE(3, c + 48, c_bytes);
-}
-
-/* 16 rows x 16 columns: what is left over. */
-static void tile_1x1(const product_args *p, int row, int col)
-{
-    const elt *a = p->a + row * p->a_row, *b = p->b + (int64_t)col * 2;
-    float *c = p->c + row * p->c_row + col;
-    TILE_START(0, c, p->c_row * 4, p->add);
-    for (int k = 0; k < p->k; k += K_STEP) {
-        TILE_LOAD(4, a + k, p->a_row * 2);
-        TILE_LOAD(6, b, p->b_columns * 4);
-        TILE_DOT(0, 4, 6);
-        b += p->b_columns * K_STEP;
-    }
-    TILE_STORE(0, c, p->c_row * 4);
-}
-
-/* Rows are rounded up to whole tiles: a and c must have them. */
-static void product(const product_args *p, int rows, int columns)
-{
-    for (int r = 0; r < rows; r += 32) {
-        bool two = rows - r > 16;
-        int j = 0;
-        for (; two && j + 32 <= columns; j += 32)
-            tile_2x2(p, r, j);
-        for (; !two && j + 64 <= columns; j += 64)
-            tile_1x4(p, r, j);
-        for (; j < columns; j += 16) {
-            tile_1x1(p, r, j);
-            if (two)
-                tile_1x1(p, r + 16, j);
-        }
-    }
-}
-
 /* ---- products of many rows ----
 ** A block of weights, of one panel, stays in the first cache while all rows pass by; their x
 ** stays in the second. */
@@ -350,6 +262,7 @@ static void matmul(const kern_matmul *m, int m0, int m1, int j0, int j1)
                       j1 - j < BLOCK_PANELS ? j1 : j + BLOCK_PANELS, j > j0 && m->k <= X_BLOCK);
 }
 
+#include "kern_attend_amx.h"
 #include "kern_body.h"
 
 enum { ARCH_REQ_XCOMP_PERM = 0x1023, XFEATURE_XTILEDATA = 18 };
@@ -370,16 +283,7 @@ static bool usable(void)
 
 static void thread_begin(void)
 {
-    struct {
-        uint8_t palette, start_row, reserved[14];
-        uint16_t row_bytes[16];
-        uint8_t rows[16];
-    } config = { .palette = 1 };
-    for (int t = 0; t < 8; t++) {
-        config.row_bytes[t] = 64;
-        config.rows[t] = 16;
-    }
-    __asm__ volatile("ldtilecfg %0" : : "m"(config));
+    TILE_CONFIG(WHOLE);
 }
 
 KERNELS(amx, usable, thread_begin)

@@ -23,8 +23,6 @@ enum {
     LINES = KEY_BLOCK * HEAD_DIM * (int)sizeof(elt) / 64   /* cache lines of a block's keys */
 };
 
-#define LOG2_E 1.44269504f
-
 static_assert(ROW_GROUP % VL == 0, "the softmax step works on whole vectors of rows");
 
 /* A call's memory, on the stack: 200 to 300 KiB, 600 with floats and a head of 256. */
@@ -124,14 +122,6 @@ typedef struct block {
     int64_t seen_by_0;               /* keys up to the position of token 0; may be negative */
     int64_t hidden_0;                /* keys before its window; may be negative, or beyond all */
 } block;
-
-/* cap * tanh(scale * x / cap); tanh as (e^2u - 1) / (e^2u + 1), 1 beyond u = 40. */
-INLINE vf cap_v(vf x, float scale, float cap)
-{
-    vf u = max_v(-max_v(-(x * (scale / cap)), splat(-40)), splat(-40));
-    vf e = exp2_v(u * (2 * LOG2_E));
-    return cap * ((e - 1.0f) / (e + 1.0f));
-}
 
 /* A row's scores times log2 e, capped. */
 INLINE void cap_scores(float *s, float scale)
@@ -318,18 +308,19 @@ static void attend(const kern_attend *a, int64_t r0, int64_t r1)
     }
 }
 
-static void attend_part(const kern_attend *a, int64_t split, int64_t r0, int64_t r1, float *part_o,
-                        float *part_ml)
+static void attend_parts(const kern_attend *a, int64_t s0, int64_t s1, int64_t r0, int64_t r1,
+                         float *part_o, float *part_ml)
 {
     work w;
-    for (; r0 < r1; r0 += CHUNK) {
-        int n = r1 - r0 < CHUNK ? (int)(r1 - r0) : CHUNK;
-        gather_queries(&w, a, r0, n);
-        part(&w, a, split, r0, n);
-        memcpy(part_o, w.o, (size_t)n * sizeof w.o[0]);
-        memcpy(part_ml, w.ml, (size_t)n * sizeof w.ml[0]);
-        part_o += CHUNK * HEAD_DIM;
-        part_ml += CHUNK * 2;
+    for (int64_t r = r0; r < r1; r += CHUNK) {
+        int n = r1 - r < CHUNK ? (int)(r1 - r) : CHUNK;
+        gather_queries(&w, a, r, n);
+        for (int64_t s = s0; s < s1; s++) {
+            int64_t at = (s - s0) * (r1 - r0) + r - r0;
+            part(&w, a, s, r, n);
+            memcpy(part_o + at * HEAD_DIM, w.o, (size_t)n * sizeof w.o[0]);
+            memcpy(part_ml + at * 2, w.ml, (size_t)n * sizeof w.ml[0]);
+        }
     }
 }
 

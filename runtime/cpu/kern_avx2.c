@@ -6,6 +6,7 @@
 #if defined(__x86_64__)
 #define VL 8
 #include "kern_product.h"
+#include "kern_attend.h"
 #include "kern_body.h"
 
 static bool usable(void)

@@ -6,7 +6,6 @@
 #ifndef KERN_BODY_H
 #define KERN_BODY_H
 
-#include "kern_attend.h"
 #include "kern_quantise.h"
 
 /* Elements of sums: the bits of elt_of. */
@@ -171,8 +170,8 @@ static void finish(elt *y, const float *o, const float *ml)
 }
 
 #define KERNELS(name, usable, thread_begin)                                                        \
-    const hi_kernels kern_##name = { #name, usable, thread_begin, matmul, attend, attend_part,     \
-                                     merge, rmsnorm, head_norm, scale_elts, rope, act_mul,    \
+    const hi_kernels kern_##name = { #name, usable, thread_begin, matmul, attend, attend_parts,    \
+                                     merge, rmsnorm, head_norm, scale_elts, rope, act_mul,         \
                                      finish, quant_rows };
 
 #endif

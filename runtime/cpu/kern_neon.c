@@ -7,6 +7,7 @@
 #define VL 4
 #define NEON
 #include "kern_product.h"
+#include "kern_attend.h"
 #include "kern_body.h"
 
 static bool usable(void)

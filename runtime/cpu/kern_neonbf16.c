@@ -9,6 +9,7 @@
 #define VL 4
 #define NEON
 #include "kern_product.h"
+#include "kern_attend.h"
 #include "kern_body.h"
 
 enum { BF16 = 1 << 14 };             /* HWCAP2_BF16 of asm/hwcap.h */

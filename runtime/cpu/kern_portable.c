@@ -3,6 +3,7 @@
 */
 #define VL 4
 #include "kern_product.h"
+#include "kern_attend.h"
 #include "kern_body.h"
 
 static bool usable(void)

@@ -36,6 +36,18 @@ enum {
                                         stay in the second cache, weights stream once each */
 };
 
+/* Sums over k of rows of a and columns of b; b packed [k / 2][columns][2] (float:
+   [k][columns]): weights, and blocks of keys and values. */
+typedef struct product_args {
+    float *c;                        /* (rows, columns), rows c_row apart */
+    const elt *a;                    /* (rows, k), rows a_row apart */
+    const elt *b;                    /* packed, rows b_columns columns apart */
+    int64_t c_row, a_row, b_columns;
+    int k;
+    bool add;                        /* start from c, not from 0 */
+    bool stream;                     /* b comes from memory: prefetch */
+} product_args;
+
 #if HI_F32
 
 INLINE void tile_step(int rows, int cols, vf acc[][8], const elt *a, int64_t a_row, const elt *b)

@@ -21,6 +21,8 @@
 
 enum { PREFETCH_BYTES = 8192 };
 
+#define LOG2_E 1.44269504f
+
 #define INLINE static inline __attribute__((always_inline, unused))
 
 typedef float vf __attribute__((vector_size(VL * 4)));
@@ -356,6 +358,57 @@ INLINE vf exp2_v(vf x)
     return shift_v(x, p, t);
 }
 
+/*
+** 2^x for x <= 127 with a relative error of at most 3.1e-6: what is rounded to elements of 8 bits,
+** or summed beside such. Exactly 0 where x < -149 or is -inf, exactly 1 for x = 0, NaN for NaN.
+** 16 lanes: a polynomial of degree 4 on [0, 1), minimax with the constant term held at 1, 2.9e-6,
+** and its roundings; subnormal results take the processor 100 cycles unless they are flushed.
+*/
+INLINE vf exp2_low_v(vf x)
+{
+#if VL == 16 && !HI_F32
+    vf f = _mm512_reduce_ps(x, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
+    vf p = splat(0x1.b7f730p-7f);
+    p = fma_v(p, f, splat(0x1.abf868p-5f));
+    p = fma_v(p, f, splat(0x1.ee2450p-3f));
+    p = fma_v(p, f, splat(0x1.62d6c6p-1f));
+    p = fma_v(p, f, splat(1.0f));
+    return _mm512_scalef_ps(p, x);
+#else
+    return exp2_v(x);
+#endif
+}
+
+/* Subnormal operands and results are zeros from here on, and to what it was; only where
+   exp2_low_v asks for it. */
+INLINE unsigned flush_subnormal(void)
+{
+#if VL == 16 && !HI_F32
+    unsigned mode = _mm_getcsr();
+    _mm_setcsr(mode | _MM_FLUSH_ZERO_ON | _MM_DENORMALS_ZERO_ON);
+    return mode;
+#else
+    return 0;
+#endif
+}
+
+INLINE void restore_mode(unsigned mode)
+{
+#if VL == 16 && !HI_F32
+    _mm_setcsr(mode);
+#else
+    (void)mode;
+#endif
+}
+
+/* cap * tanh(scale * x / cap); tanh as (e^2u - 1) / (e^2u + 1), 1 beyond u = 40. */
+INLINE vf cap_v(vf x, float scale, float cap)
+{
+    vf u = max_v(-max_v(-(x * (scale / cap)), splat(-40)), splat(-40));
+    vf e = exp2_v(u * (2 * LOG2_E));
+    return cap * ((e - 1.0f) / (e + 1.0f));
+}
+
 /* Transposes dwords: row r of 'rows' (VL of them, row_bytes apart), 4 columns each, to
    dst[4][...], rows of dst_row dwords. */
 INLINE void transpose_quad(uint32_t *dst, size_t dst_row, const char *rows, size_t row_bytes)
@@ -374,20 +427,6 @@ INLINE void transpose_quad(uint32_t *dst, size_t dst_row, const char *rows, size
 #undef LOW32
 #undef LOW64
 }
-
-/* ---- products ---- */
-
-/* Sums over k of rows of a and columns of b; b packed [k / 2][columns][2] (float:
-   [k][columns]): weights, and blocks of keys and values. */
-typedef struct product_args {
-    float *c;                        /* (rows, columns), rows c_row apart */
-    const elt *a;                    /* (rows, k), rows a_row apart */
-    const elt *b;                    /* packed, rows b_columns columns apart */
-    int64_t c_row, a_row, b_columns;
-    int k;
-    bool add;                        /* start from c, not from 0 */
-    bool stream;                     /* b comes from memory: prefetch */
-} product_args;
 
 /* ---- one element ---- */
 

@@ -560,6 +560,7 @@ int main(void)
         cmocka_unit_test(test_act_magnitudes),
         cmocka_unit_test(test_act_strange),
         cmocka_unit_test(test_finish_magnitudes),
+        cmocka_unit_test(test_probabilities),
         cmocka_unit_test(test_exp2),
         cmocka_unit_test(test_attend_reference),
         cmocka_unit_test(test_attend_saturated),

@@ -96,6 +96,7 @@ void test_attend_garbage(void **state);
 void test_attend_ones(void **state);
 void test_attend_permuted(void **state);
 void test_merge_empty(void **state);
+void test_probabilities(void **state);
 void test_exp2(void **state);
 
 #endif
