@@ -23,6 +23,7 @@
 
 enum {
     PAGE = 4096,
+    TOUCHES = 4,                     /* items of every thread when it asks for pages */
     ROWS_PER_ITEM = 128,             /* rows of one work item where a row is little work */
     PRODUCT_ROWS = 256,              /* of one item of a product at most: what a kernel works on */
     PRODUCT_PANELS = 16,             /*   together */
@@ -300,12 +301,17 @@ static unsigned char *tensor_part(const hi_device *d, const hi_tensor *t)
     return (m->layer[t->layer].streamed ? d->host : weights) + m->layer[t->layer].at;
 }
 
+static kern_type tensor_type(const hi_device *d, const hi_tensor *t)
+{
+    return TYPE[t->layer < 0 ? d->m->head_type : d->m->layer_type];
+}
+
 int dev_put_rows(void *to, const hi_tensor *t, int64_t row, int64_t n_rows, const void *elts)
 {
     hi_device *d = to;
     elt *dst = (elt *)(tensor_part(d, t) + t->offset);
     int64_t first = t->row0 + row;
-    kern_type type = TYPE[t->layer < 0 ? d->m->head_type : d->m->layer_type];
+    kern_type type = tensor_type(d, t);
 
     if (t->kind == HI_PACKED && type != KERN_PLAIN)
         d->k->quant_rows(type, dst, elts, first, n_rows, t->cols);
@@ -318,22 +324,24 @@ int dev_put_rows(void *to, const hi_tensor *t, int64_t row, int64_t n_rows, cons
     return 0;
 }
 
-/* The bytes of a matrix, as products cut it into items. */
+/* The bytes of a matrix, in as many items for every thread. */
 typedef struct touch_job {
     unsigned char *at;
     int64_t panel_bytes;
-    int panels;
+    int panels, items;
 } touch_job;
 
 /* Asks for the pages; where the system cannot be asked, whoever writes them first has them. */
 static void touch_item(void *arg, int item)
 {
     const touch_job *j = arg;
-    int end = min_int((item + 1) * PANELS_PER_ITEM, j->panels);
-    uintptr_t at = (uintptr_t)(j->at + item * PANELS_PER_ITEM * j->panel_bytes);
-    uintptr_t page = at / PAGE * PAGE;
+    int64_t first = (int64_t)item * j->panels / j->items;
+    int64_t end = (int64_t)(item + 1) * j->panels / j->items;
+    uintptr_t page = (uintptr_t)(j->at + first * j->panel_bytes) / PAGE * PAGE;
 
-    madvise((void *)page, (uintptr_t)(j->at + end * j->panel_bytes) - page, MADV_POPULATE_WRITE);
+    if (first < end)
+        madvise((void *)page, (uintptr_t)(j->at + end * j->panel_bytes) - page,
+                MADV_POPULATE_WRITE);
 }
 
 /* Pages of weights come from the memory near the thread that first needs them, and threads ask at
@@ -350,10 +358,13 @@ static void touch_matrices(hi_device *d)
         for (u = t + 1; u < m->tensor + m->n_tensors; u++)
             if (u->layer == t->layer && u->offset == t->offset && u->kind == HI_PACKED)
                 rows += u->rows;
+        kern_type type = tensor_type(d, t);
         touch_job j = { .at = tensor_part(d, t) + t->offset,
-                        .panel_bytes = pack_bytes(PANEL, t->cols),
-                        .panels = (int)((rows + PANEL - 1) / PANEL) };
-        pool_run(d->pool, touch_item, &j, (j.panels + PANELS_PER_ITEM - 1) / PANELS_PER_ITEM);
+                        .panel_bytes = type == KERN_PLAIN ? pack_bytes(PANEL, t->cols)
+                                                          : quant_bytes(type, PANEL, t->cols),
+                        .panels = (int)((rows + PANEL - 1) / PANEL),
+                        .items = TOUCHES * pool_threads(d->pool) };
+        pool_run(d->pool, touch_item, &j, j.items);
     }
 }
 

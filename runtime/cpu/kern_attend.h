@@ -1,25 +1,19 @@
 /*
 ** kern_attend.h - attention of one KV head, on top of a matrix product.
 **
-** Needs product(), K_STEP, ROW_STEP and ROW_GROUP of the instruction set. Keys and values
-** of a block are packed once per chunk of rows; then for every group of rows: scores,
-** softmax step, output.
+** Every instruction set but AMX. Keys and values of a block are packed once per chunk of rows;
+** then for every group of rows: scores, softmax step, output.
 */
 #ifndef KERN_ATTEND_H
 #define KERN_ATTEND_H
 
-#include "kern_vec.h"
+#include "kern_product.h"
 
 enum {
-    DEPTH = (HEAD_DIM + K_STEP - 1) / K_STEP * K_STEP,     /* of a score's sum, zero-padded */
     /* Rows that share a packed block: their output takes 128 KiB of the second cache. */
     CHUNK_WANT = 32768 / HEAD_DIM,
     CHUNK = CHUNK_WANT < 512 ? CHUNK_WANT : 512,
-    /* Products work on whole steps of rows: the last step may begin at row CHUNK - 1. What
-       lies in the rows past the last one reaches no other row. */
-    CHUNK_ROWS = CHUNK + ROW_STEP,
     KEY_DWORDS = HEAD_DIM * (int)sizeof(elt) / 4,
-    DEPTH_DWORDS = DEPTH * (int)sizeof(elt) / 4,
     LINES = KEY_BLOCK * HEAD_DIM * (int)sizeof(elt) / 64   /* cache lines of a block's keys */
 };
 
@@ -27,12 +21,12 @@ static_assert(ROW_GROUP % VL == 0, "the softmax step works on whole vectors of r
 
 /* A call's memory, on the stack: 200 to 300 KiB, 600 with floats and a head of 256. */
 typedef struct work {
-    _Alignas(64) uint32_t keys[DEPTH_DWORDS][KEY_BLOCK];   /* packed: [HEAD_DIM / 2][key][2] */
+    _Alignas(64) uint32_t keys[KEY_DWORDS][KEY_BLOCK];     /* packed: [HEAD_DIM / 2][key][2] */
     elt values[KEY_BLOCK * HEAD_DIM];                      /* packed: [key / 2][HEAD_DIM][2] */
     float scores[ROW_GROUP][KEY_BLOCK];
     elt probabilities[ROW_GROUP][KEY_BLOCK];
-    elt q[CHUNK_ROWS][DEPTH];
-    float o[CHUNK_ROWS][HEAD_DIM];                         /* the part */
+    elt q[CHUNK][HEAD_DIM];
+    float o[CHUNK][HEAD_DIM];                              /* the part */
     float ml[CHUNK][2];
     /* of every row of the part: maximum (of scores times log2 e) and sum so far */
     float max[CHUNK + ROW_GROUP], sum[CHUNK + ROW_GROUP];
@@ -48,7 +42,6 @@ static void gather_queries(work *w, const kern_attend *a, int64_t r0, int n)
     for (int i = 0; i < n; i++) {
         const elt *q = a->q + (r0 + i) / GQA * a->q_stride + (r0 + i) % GQA * HEAD_DIM;
         memcpy(w->q[i], q, HEAD_DIM * sizeof(elt));
-        memset(w->q[i] + HEAD_DIM, 0, (DEPTH - HEAD_DIM) * sizeof(elt));
     }
 }
 
@@ -70,7 +63,6 @@ INLINE void prefetch_some(work *w, int lines)
 /* n keys to w->keys; columns past them are zero, their scores masked. */
 static void pack_keys(work *w, const elt *k, int n)
 {
-    enum { PAD = (DEPTH_DWORDS - KEY_DWORDS) * KEY_BLOCK };
     elt rest[VL][HEAD_DIM];          /* the last VL keys where not all of them exist */
     for (int i = 0; i < KEY_BLOCK; i += VL) {
         const elt *rows = rest[0];
@@ -85,7 +77,6 @@ static void pack_keys(work *w, const elt *k, int n)
             transpose_quad(&w->keys[d][i], KEY_BLOCK, (const char *)rows + d * 4, sizeof rest[0]);
         prefetch_some(w, LINES * VL / KEY_BLOCK / 4);
     }
-    memset((uint32_t *)w->keys + KEY_DWORDS * KEY_BLOCK, 0, PAD * sizeof(uint32_t));
 }
 
 #if HI_F32
@@ -215,8 +206,8 @@ static void attend_rows(work *w, const block *b, int64_t r0, int first, int n)
 {
     for (int r = first; r < n; r += ROW_GROUP) {
         int rows = n - r < ROW_GROUP ? n - r : ROW_GROUP;
-        product_args s = { .c = w->scores[0], .c_row = KEY_BLOCK, .a = w->q[r], .a_row = DEPTH,
-                           .b = (const elt *)w->keys, .b_columns = KEY_BLOCK, .k = DEPTH };
+        product_args s = { .c = w->scores[0], .c_row = KEY_BLOCK, .a = w->q[r], .a_row = HEAD_DIM,
+                           .b = (const elt *)w->keys, .b_columns = KEY_BLOCK, .k = HEAD_DIM };
         product(&s, rows, KEY_BLOCK);
         softmax_step(w, b, r0, r, rows);
         for (int i = 0; i < rows && !b->fresh; i++)

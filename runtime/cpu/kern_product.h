@@ -12,8 +12,6 @@
 #include "kern_unpack.h"
 
 enum {
-    K_STEP = 1,                      /* inner dimensions need no padding */
-    ROW_STEP = 1,                    /* nor do rows */
     ROW_GROUP = VL == 16 ? 48 : 24,  /* rows of attention at once: of tiles and of vectors */
     PANEL_ROWS = 24,                 /* rows of a panel's product at once */
     K_BLOCK = 512,                   /* of k at once */
