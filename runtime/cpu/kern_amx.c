@@ -24,7 +24,6 @@ enum {
     X_BLOCK = 2048,                  /* of k of all rows: 1 MiB of x in the second */
     BLOCK_ROWS = 256,
     BLOCK_PANELS = 16,               /* whose sums wait for the next X_BLOCK */
-    FEW_K_BLOCK = 256,               /* of k at once for few rows: 32 KiB of weights */
     FEW_K = 4096                     /* of k whose x is kept for few rows */
 };
 
@@ -207,20 +206,24 @@ static void few_product(float *c, const elt *a, int64_t a_bytes, int64_t a_step,
     TILE_STORE(3, c + 48, c_bytes);
 }
 
+#include "kern_amx_quant.h"
+
 /* Rows, up to 16, times panel j for k in [k0, k0 + n). */
 static void few_panel(float *c, const kern_matmul *m, const elt *a, int64_t a_bytes, int64_t a_step,
                       int j, int k0, int n)
 {
-    _Alignas(64) elt room[FEW_K_BLOCK * PANEL], tail[K_STEP * PANEL];
-    for (int k = k0; k < k0 + n; k += FEW_K_BLOCK) {
-        int some = k0 + n - k < FEW_K_BLOCK ? k0 + n - k : FEW_K_BLOCK, steps = some / K_STEP;
-        const elt *b = panel_block(m, j, k, some, room);
-        few_product(c, a, a_bytes, a_step, b, steps, k > 0);
-        a += steps * a_step;
-        if (some % K_STEP) {
-            pack_tail(tail, b, some);
-            few_product(c, a, a_bytes, a_step, tail, 1, k + steps > 0);
-        }
+    _Alignas(64) elt tail[K_STEP * PANEL];
+    const char *b = panel_memory(m, j, k0);
+    int steps = n / K_STEP;
+    if (m->type != KERN_PLAIN) {
+        (m->type == KERN_Q8 ? q8_panel : q4_panel)(c, a, a_bytes, a_step, (const unsigned char *)b,
+                                                   (n + K_STEP - 1) / K_STEP, k0 > 0);
+        return;
+    }
+    few_product(c, a, a_bytes, a_step, (const elt *)b, steps, k0 > 0);
+    if (n % K_STEP) {
+        pack_tail(tail, (const elt *)b, n);
+        few_product(c, a + steps * a_step, a_bytes, a_step, tail, 1, k0 + steps > 0);
     }
 }
 

@@ -55,15 +55,22 @@ INLINE void store_pairs(elt *out, __m512 low, __m512 high)
     _mm512_store_si512(out, (__m512i)_mm512_cvtne2ps_pbh(high, low));
 }
 
-INLINE void unpack_q8(elt *out, const unsigned char *b, int n)
+/* Of the 64 columns of a block at b. */
+INLINE void scales_q8(unpack_scales *s, const unsigned char *b)
 {
-    unpack_scales s;
+#pragma GCC unroll 8
     for (int c = 0; c < 8; c++) {
-        s.by[c] = half_twice(b + c * 16);
-        s.less[c] = s.by[c] * -(0x1p15f + 128);
+        s->by[c] = half_twice(b + c * 16);
+        s->less[c] = s->by[c] * -(0x1p15f + 128);
     }
-    const unsigned char *v = b + QUANT_SCALES;
-    for (int k = 0; k < n; k += 2, out += 2 * PANEL)
+}
+
+/* k in [k, end) of the block at b, to the block at out. */
+INLINE void rows_q8(elt *out, const unsigned char *b, const unpack_scales *s, int k, int end)
+{
+    const unsigned char *v = b + QUANT_SCALES + k * PANEL;
+    out += k * PANEL;
+    for (; k < end; k += 2, out += 2 * PANEL)
 #pragma GCC unroll 2
         for (int half = 0; half < 2; half++, v += 64) {
             prefetch_block(v);
@@ -71,38 +78,57 @@ INLINE void unpack_q8(elt *out, const unsigned char *b, int n)
             __m512 x[4];
 #pragma GCC unroll 4
             for (int g = 0; g < 4; g++)
-                x[g] = _mm512_fmadd_ps(spread(bytes, spread_index(g, false)), s.by[half * 4 + g],
-                                       s.less[half * 4 + g]);
+                x[g] = _mm512_fmadd_ps(spread(bytes, spread_index(g, false)), s->by[half * 4 + g],
+                                       s->less[half * 4 + g]);
             store_pairs(out + half * 64, x[0], x[1]);
             store_pairs(out + half * 64 + 32, x[2], x[3]);
         }
 }
 
 /* A byte has two values. Of the one for k odd, in bits 12 to 15, the unit is 16. */
-INLINE void unpack_q4(elt *out, const unsigned char *b, int n)
+INLINE void scales_q4(unpack_scales *s, const unsigned char *b)
 {
-    const __m512i bits = _mm512_set1_epi64((long long)0xff00f000ff000f00u);
     const __m512 unit = (__m512)_mm512_set1_epi64(0x3d8000003f800000);     /* 1, 1 / 16 */
     const __m512 zero = (__m512)_mm512_set1_epi64((long long)0xc7008000c7000800u);
-    unpack_scales s;
+#pragma GCC unroll 8
     for (int c = 0; c < 8; c++) {
-        s.by[c] = half_twice(b + c * 16) * unit;
-        s.less[c] = s.by[c] * zero;
+        s->by[c] = half_twice(b + c * 16) * unit;
+        s->less[c] = s->by[c] * zero;
     }
-    const unsigned char *v = b + QUANT_SCALES;
-    for (int k = 0; k < n; k += 2, out += 2 * PANEL, v += PANEL) {
+}
+
+INLINE void rows_q4(elt *out, const unsigned char *b, const unpack_scales *s, int k, int end)
+{
+    const __m512i bits = _mm512_set1_epi64((long long)0xff00f000ff000f00u);
+    const unsigned char *v = b + QUANT_SCALES + k / 2 * PANEL;
+    out += k * PANEL;
+    for (; k < end; k += 2, out += 2 * PANEL, v += PANEL) {
         prefetch_block(v);
         __m512i bytes = _mm512_loadu_si512(v);
         __m512 x[8];
 #pragma GCC unroll 8
         for (int g = 0; g < 8; g++) {
             __m512i both = (__m512i)spread(bytes, spread_index(g, true));
-            x[g] = _mm512_fmadd_ps((__m512)_mm512_and_si512(both, bits), s.by[g], s.less[g]);
+            x[g] = _mm512_fmadd_ps((__m512)_mm512_and_si512(both, bits), s->by[g], s->less[g]);
         }
 #pragma GCC unroll 4
         for (int g = 0; g < 4; g++)
             store_pairs(out + g * 32, x[2 * g], x[2 * g + 1]);
     }
+}
+
+INLINE void unpack_q8(elt *out, const unsigned char *b, int n)
+{
+    unpack_scales s;
+    scales_q8(&s, b);
+    rows_q8(out, b, &s, 0, n);
+}
+
+INLINE void unpack_q4(elt *out, const unsigned char *b, int n)
+{
+    unpack_scales s;
+    scales_q4(&s, b);
+    rows_q4(out, b, &s, 0, n);
 }
 
 #else

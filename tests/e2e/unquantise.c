@@ -111,7 +111,7 @@ int main(int argc, char **argv)
     if (w.k == NULL || w.fd < 0)
         die("%s: %s", path, w.k == NULL ? why : strerror(errno));
     put_header(&w);
-    if (weights_load(&hi_the_model, argv[1], false, put_rows, &w, err, sizeof err) != 0)
+    if (weights_load(&hi_the_model, argv[1], false, NULL, put_rows, &w, err, sizeof err) != 0)
         die("%s", err);
     free(w.at);
     return close(w.fd) != 0;
