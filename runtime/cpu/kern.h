@@ -117,8 +117,11 @@ typedef struct kern_attend {
     float *ml;                       /* carry: (tokens * GQA, 2) running max and sum */
 } kern_attend;
 
-/* The instruction sets of this architecture that there are tables for, best first. */
-#if defined(__x86_64__) && HI_F32
+/* The instruction sets of this architecture that there are tables for, best first; a build of tests
+   may name fewer. */
+#if defined(KERN_TABLES)
+#define KERN_NAMES "those of this build"
+#elif defined(__x86_64__) && HI_F32
 #define KERN_TABLES(T) T(avx512) T(avx2) T(portable)
 #define KERN_NAMES "avx512, avx2, portable (for float elements)"
 #elif defined(__x86_64__)
