@@ -52,19 +52,32 @@ static void profile_path(const char *folder, const char *name, char *out, size_t
         snprintf(out, n, "%s/specs/machine/%s%s.lua", home_folder(), folder, name);
 }
 
-/* The card that a budget suggests: the largest that is no larger. */
-static const char *suggested(int64_t vram, bool cuda)
+/* Is it for one target, whatever the machine? */
+static bool only_for(const hi_command *c, hi_target_id target)
 {
+    const hi_request *q = &c->request;
+
+    if (c->target_given)
+        return q->target == target;
+    return target == TARGET_CPU && (q->numerics == NUM_F32 || q->weights_type != WEIGHTS_STORED);
+}
+
+/* The card that a budget suggests: the largest that is no larger; none where none can be used. */
+static const char *suggested(const hi_command *c)
+{
+    int64_t vram = c->request.vram_bytes;
     static const struct {
         int64_t gib;
         const char *name;
     } CARD[] = { { 141, "h200" },   { 80, "a100-80g" },      { 32, "rtx5090" },
                  { 24, "rtx4090" }, { 16, "rtx4070ti-16g" }, { 12, "rtx3060-12g" } };
 
+    if (only_for(c, TARGET_CPU))
+        return "cpu";
     for (size_t i = 0; i < sizeof CARD / sizeof *CARD; i++)
         if (vram >= CARD[i].gib << 30)
             return CARD[i].name;
-    if (cuda)                        /* a program for a card, whatever its share of it */
+    if (only_for(c, TARGET_CUDA))    /* a program for a card, whatever its share of it */
         return vram < 0 ? "rtx4090" : "rtx3060-12g";
     return "cpu";
 }
@@ -72,8 +85,7 @@ static const char *suggested(int64_t vram, bool cuda)
 static int load_machine(const hi_command *c, hi_machine *m, hi_error *e)
 {
     char path[PATH_LEN], host[PATH_LEN];
-    bool cuda = c->target_given && c->request.target == TARGET_CUDA;
-    const char *name = c->machine != NULL ? c->machine : suggested(c->request.vram_bytes, cuda);
+    const char *name = c->machine != NULL ? c->machine : suggested(c);
 
     profile_path("", name, path, sizeof path);
     if (c->host != NULL)

@@ -135,6 +135,10 @@ grep -q '"host_bytes"' "$t/out" || wrong "--json has no host_bytes"
 run 0 "note: --slots has no effect" "$spec" --slots 9 --explain
 run 0 "note: --hidden has no effect" "$spec" --hidden host --explain
 run 0 "planned for rtx4090 with host epyc_rome" "$spec" --vram 24G --explain
+for option in "--target cpu" "--numerics f32" "--weights-type q8"; do
+    # shellcheck disable=SC2086
+    run 0 "planned for cpu with host cpu" "$spec" --vram 24G --explain $option
+done
 run 0 "" "$spec" --vram 24G --explain --machine rtx3060-12g --host desktop_ddr5
 grep -q "planned for rtx3060-12g" "$t/out" || wrong "--machine is not taken"
 for policy in standard chunked layer head; do
