@@ -338,6 +338,11 @@ int main(int argc, char **argv)
         fprintf(stderr, "bench_roofline: for bf16\n");
         return 2;
     }
+    if ((argc > 1 && asked < 1) ||
+        (argc > 2 && strcmp(what, "product") != 0 && strcmp(what, "attention") != 0)) {
+        fprintf(stderr, "usage: bench_roofline [THREADS [product|attention]]\n");
+        return 2;
+    }
     fill(b.rows, ROOM / sizeof(elt));
     fill(b.x, widest / sizeof(elt));
     for (int pass = asked > 0 || cores == 1; pass < 2; pass++) {
