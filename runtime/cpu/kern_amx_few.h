@@ -79,10 +79,10 @@ static vf few_softmax(few *w, float *s, const block *b, int64_t r0, int n, bool 
         cap_scores(s, KEY_BLOCK * FEW);
     if (!all_seen(b, r0 / GQA, (r0 + n - 1) / GQA))
         few_mask(s, b, r0);
-    vf top = load(s), top1 = load(s + VL);
-    for (int i = 2 * VL; i < KEY_BLOCK * FEW; i += 2 * VL) {
-        top = max_v(top, load(s + i));
-        top1 = max_v(top1, load(s + i + VL));
+    vf top = splat(-INFINITY), top1 = top;
+    for (int i = 0; i < KEY_BLOCK * FEW; i += 2 * VL) {
+        top = max_v(load(s + i), top);           /* a NaN is none */
+        top1 = max_v(load(s + i + VL), top1);
     }
     vf shift, alpha = step_max(&w->max, max_of_keys(max_v(top, top1)), &shift);
     vf sum[AT_ONCE];
@@ -150,16 +150,17 @@ static void few_rescale(few *w, vf alpha, int n)
             store(w->o[r] + d, load(w->o[r] + d) * alpha[r]);
 }
 
-/* A row's output in the order of its columns. */
+/* A row's output in the order of its columns. + 0: a tile's sum may be -0, a subnormal one flushed,
+   and is +0 if a block follows that adds nothing. */
 static void few_row(float *o, const float *from)
 {
 #define FROM_LO(i) ((i) & 3) + ((i) >> 3) * 4 + (((i) & 4) << 2)
     vi low = LANES(FROM_LO);
     for (int d = 0; d < DEPTH; d += 32) {
         vf lo = load(from + d), hi = load(from + d + VL);
-        store(o + d, __builtin_shuffle(lo, hi, low));
+        store(o + d, __builtin_shuffle(lo, hi, low) + 0.0f);
         if (d + VL < HEAD_DIM)
-            store(o + d + VL, __builtin_shuffle(lo, hi, low + 8));
+            store(o + d + VL, __builtin_shuffle(lo, hi, low + 8) + 0.0f);
     }
 #undef FROM_LO
 }

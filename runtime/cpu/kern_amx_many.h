@@ -27,6 +27,7 @@ typedef struct many {
     padding pad[KEY_SPLIT / KEY_BLOCK];
 } many;
 
+/* Lanes past the last row are as that row: they see no block that it does not. */
 static void many_queries(many *w, const kern_attend *a, int64_t r0, int n)
 {
     uint32_t rows[16][DEPTH / 2];
@@ -36,7 +37,7 @@ static void many_queries(many *w, const kern_attend *a, int64_t r0, int n)
             const elt *q = a->q + row / GQA * a->q_stride + row % GQA * HEAD_DIM;
             memcpy(rows[r], q, HEAD_DIM * sizeof *q);
             memset((elt *)rows[r] + HEAD_DIM, 0, (DEPTH - HEAD_DIM) * sizeof *q);
-            w->token[i / 16][r] = (int32_t)((r0 + i + r) / GQA);
+            w->token[i / 16][r] = (int32_t)(row / GQA);
         }
         for (int d = 0; d < DEPTH / 2; d += 4)
             transpose_quad((uint32_t *)w->q[i / 16][d], 16, (const char *)&rows[0][d],
@@ -150,10 +151,10 @@ static void many_mask(float s[KEY_BLOCK][16], const block *b, vi token)
 
 static vf many_max(float s[KEY_BLOCK][16])
 {
-    vf top[4] = { load(s[0]), load(s[1]), load(s[2]), load(s[3]) };
-    for (int i = 4; i < KEY_BLOCK; i += 4)
+    vf top[4] = { splat(-INFINITY), splat(-INFINITY), splat(-INFINITY), splat(-INFINITY) };
+    for (int i = 0; i < KEY_BLOCK; i += 4)
         for (int j = 0; j < 4; j++)
-            top[j] = max_v(top[j], load(s[i + j]));
+            top[j] = max_v(load(s[i + j]), top[j]);        /* a NaN is none */
     return max_v(max_v(top[0], top[1]), max_v(top[2], top[3]));
 }
 
@@ -213,14 +214,23 @@ INLINE void many_part(many *w, const block *b, int g, int tiles)
     }
     if (!add)
         memset(w->part, 0, sizeof w->part);
+    for (int t = 0; t < tiles; t++)
+        for (int d = 0; d < HEAD_DIM; d++)       /* no -0, as in few_row */
+            store(w->part[t][d], load(w->part[t][d]) + 0.0f);
+}
+
+static __mmask16 are_empty(vf max, vf sum)
+{
+    return _mm512_cmp_ps_mask(max, splat(-INFINITY), _CMP_EQ_OQ) &
+           _mm512_cmp_ps_mask(sum, splat(0), _CMP_EQ_OQ);
 }
 
 /* As merge(), rows in lanes. */
 static void many_merge(many *w, int g, int t)
 {
     vf part_max = w->part_max[t], max = w->max[g];
-    __mmask16 none = _mm512_cmp_ps_mask(part_max, splat(-INFINITY), _CMP_EQ_OQ);
-    __mmask16 first = _mm512_cmp_ps_mask(max, splat(-INFINITY), _CMP_EQ_OQ) & ~none;
+    __mmask16 none = are_empty(part_max, w->part_sum[t]);
+    __mmask16 first = are_empty(max, w->sum[g]) & ~none;
     vf top = _mm512_mask_blend_ps(_mm512_cmp_ps_mask(max, part_max, _CMP_GT_OQ), part_max, max);
     vf old = exp2_v(max - top), new = exp2_v(part_max - top);
     vf sum = w->sum[g] * old + w->part_sum[t] * new;

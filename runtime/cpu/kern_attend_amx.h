@@ -133,9 +133,9 @@ INLINE void interleave(const elt *a, const elt *b, int d, vu *lo, vu *hi)
 static void merge_rows(float *o, float *ml, const float *part_o, const float *part_ml, int64_t rows)
 {
     for (int64_t r = 0; r < rows; r++, o += HEAD_DIM, part_o += HEAD_DIM, ml += 2, part_ml += 2) {
-        if (part_ml[0] == -INFINITY)             /* an empty part? */
+        if (is_empty(part_ml))
             continue;
-        if (ml[0] == -INFINITY) {                /* an empty carry? */
+        if (is_empty(ml)) {
             memcpy(o, part_o, HEAD_DIM * sizeof *o);
             memcpy(ml, part_ml, 2 * sizeof *ml);
             continue;

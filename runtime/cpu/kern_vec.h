@@ -401,10 +401,10 @@ INLINE void restore_mode(unsigned mode)
 #endif
 }
 
-/* cap * tanh(scale * x / cap); tanh as (e^2u - 1) / (e^2u + 1), 1 beyond u = 40. */
+/* cap * tanh(scale * x / cap); tanh as (e^2u - 1) / (e^2u + 1), 1 beyond u = 40; NaN for NaN. */
 INLINE vf cap_v(vf x, float scale, float cap)
 {
-    vf u = max_v(-max_v(-(x * (scale / cap)), splat(-40)), splat(-40));
+    vf u = max_v(splat(-40), -max_v(splat(-40), -(x * (scale / cap))));
     vf e = exp2_v(u * (2 * LOG2_E));
     return cap * ((e - 1.0f) / (e + 1.0f));
 }
@@ -426,6 +426,12 @@ INLINE void transpose_quad(uint32_t *dst, size_t dst_row, const char *rows, size
     store_dwords(dst + 3 * dst_row, __builtin_shuffle(ab1, cd1, low64 + 2));
 #undef LOW32
 #undef LOW64
+}
+
+/* Has a part or carry seen no key? One that has seen NaN alone has a sum of NaN. */
+INLINE bool is_empty(const float *ml)
+{
+    return ml[0] == -INFINITY && ml[1] == 0;
 }
 
 /* ---- one element ---- */

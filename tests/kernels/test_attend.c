@@ -372,6 +372,80 @@ void test_attend_garbage(void **state)
     }
 }
 
+/* What a kernel leaves unset is NaN. */
+static __attribute__((noinline)) void dirty_stack(void)
+{
+    volatile uint32_t nan[1 << 19];
+    for (size_t i = 0; i < sizeof nan / sizeof *nan; i++)
+        nan[i] = 0xffffffff;
+}
+
+/* A block that only tokens after the last row's see adds nothing. */
+void test_attend_later_keys(void **state)
+{
+    (void)state;
+    for (int64_t tokens = 17; tokens < 60; tokens += 7) {
+        data d = make_data((scene){ tokens, 128 - tokens, 0, 256 }, 2);
+        FOR_TABLES(t) {
+            run_rows_alone(t, &d);
+            carry alone = keep(&d);
+            dirty_stack();
+            run(t, &d);
+            check_same(&alone, &d);
+            drop(&alone);
+        }
+        free_data(&d);
+    }
+}
+
+/* An output so small that it is flushed to -0 stays what it is in rows for which the next block
+   holds nothing, and so adds +0 at most. */
+void test_attend_negative_zero(void **state)
+{
+    (void)state;
+    data d = make_data((scene){ 40, 100, 0, 140 }, 2);
+    memset(d.k, 0, 140 * HEAD_DIM * sizeof *d.k);          /* all probabilities are 1 */
+    for (int i = 0; i < HEAD_DIM; i++) {
+        for (int j = 0; j < 140; j++)
+            d.v[j * HEAD_DIM + i] = to_elt(j < KEY_BLOCK ? -0.0f : 1);
+        d.v[i] = to_elt(-0x1.8p-126f);
+        d.v[(KEY_BLOCK - 2) * HEAD_DIM + i] = to_elt(0x1p-126f);
+    }
+    FOR_TABLES(t) {
+        run_rows_alone(t, &d);
+        carry alone = keep(&d);
+        run(t, &d);
+        check_same(&alone, &d);
+        run_runs(t, &d);
+        check_same(&alone, &d);
+        drop(&alone);
+    }
+    free_data(&d);
+}
+
+/* A row that sees a NaN is NaN, wherever the key lies and however many rows share the call. */
+void test_attend_nan(void **state)
+{
+    static const int64_t AT[] = { 0, 3, 127, 128, 200, 255, 256, 270 };
+    (void)state;
+    for (size_t i = 0; i < sizeof AT / sizeof *AT; i++) {
+        data d = make_data((scene){ 40, 300, 0, 340 }, 2);
+        for (int j = 0; j < HEAD_DIM; j++)
+            d.k[AT[i] * HEAD_DIM + j] = to_elt(NAN);
+        FOR_TABLES(t) {
+            run(t, &d);
+            carry together = keep(&d);
+            run_rows_alone(t, &d);
+            for (int64_t r = 0; r < d.rows; r++) {
+                assert_true(isnan(d.ml[2 * r + 1]) && isnan(together.ml[2 * r + 1]));
+                assert_bits(&d.ml[2 * r], &together.ml[2 * r], sizeof *d.ml);
+            }
+            drop(&together);
+        }
+        free_data(&d);
+    }
+}
+
 /* ---- properties ---- */
 
 /* v = 1 gives 1, within the roundings of the probabilities. */
