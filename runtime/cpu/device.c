@@ -534,7 +534,8 @@ static void append_rows(void *arg, int item)
     for (int i = item * ROWS_PER_ITEM; i < last_row(j, item); i++) {
         const elt *k = (const elt *)j->x + (int64_t)(run->row + i) * QKV_COLS + HEADS * HEAD_DIM;
         for (int h = 0; h < KV_HEADS; h++, k += HEAD_DIM) {
-            unsigned char *dst = run->dst + h * run->head_pitch + i * HEAD_DIM * (int64_t)sizeof(elt);
+            unsigned char *dst = run->dst + h * run->head_pitch +
+                                 i * HEAD_DIM * (int64_t)sizeof(elt);
             memcpy(dst, k, HEAD_DIM * sizeof(elt));
             memcpy(dst + run->v_offset, k + KV_HEADS * HEAD_DIM, HEAD_DIM * sizeof(elt));
         }
@@ -620,7 +621,9 @@ static void cut_items(product_job *j, int threads)
 
 void dev_matmul(hi_device *d, const dev_product *p)
 {
-    static const mm_mode MODE[] = { [DEV_STORE] = MM_STORE, [DEV_ADD] = MM_ADD, [DEV_F32] = MM_F32 };
+    static const mm_mode MODE[] = {
+        [DEV_STORE] = MM_STORE, [DEV_ADD] = MM_ADD, [DEV_F32] = MM_F32
+    };
     product_job j = {
         .k = d->k,
         .a = { p->x, p->w, p->bias, p->y, p->x_stride, p->n, p->rows, p->n, p->k, MODE[p->mode],

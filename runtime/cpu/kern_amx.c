@@ -19,7 +19,7 @@
 enum {
     K_STEP = 32,
     ROW_STEP = 16,
-    ROW_GROUP = 32,                  /* two tiles: rows of attention, and of x, at once */
+    ROW_GROUP = 32,                  /* two tiles: rows of x at once */
     K_BLOCK = 256,                   /* of k at once: 32 KiB of weights in the first cache */
     X_BLOCK = 2048,                  /* of k of all rows: 1 MiB of x in the second */
     BLOCK_ROWS = 256,

@@ -10,8 +10,8 @@
 ** a type means to a product: what it adds up are elements, in the order of any other matrix.
 **
 ** How a block is made (hi_kernels.quant_rows):
-**     KERN_Q8  the scale is max |w| / 127 in fp16, or the next larger one where that is too small; the
-**              value is the nearest to w / scale
+**     KERN_Q8  the scale is max |w| / 127 in fp16, or the next larger one where that is too small;
+**              the value is the nearest to w / scale
 **     KERN_Q4  of three scales the one of least squared error; each makes the element of largest
 **              magnitude about -8, which has eight steps on its side and seven on the other
 ** Elements beyond the largest scale's range become that range's end.

@@ -12,7 +12,7 @@
 
 enum {
     QUANT_VECTORS = QUANT_BLOCK / VL,
-    QUANT_PIECE = 8,                 /* blocks of a row at once: a panel's stay in the first cache */
+    QUANT_PIECE = 8,                 /* blocks of a row at once: a panel's stay in a cache */
     MOST_HALF = 0x7bff               /* 65504 */
 };
 
@@ -149,8 +149,8 @@ INLINE void put_block(kern_type type, unsigned char *dst, const elt *src, int64_
 }
 
 /* Some rows of one panel at dst, the first its column 'column'. */
-INLINE void put_panel(kern_type type, unsigned char *dst, const elt *src, int64_t column, int64_t rows,
-                      int64_t k)
+INLINE void put_panel(kern_type type, unsigned char *dst, const elt *src, int64_t column,
+                      int64_t rows, int64_t k)
 {
     enum { COLUMNS = QUANT_PIECE * QUANT_BLOCK };
     int64_t bytes = quant_block_bytes(type);
@@ -160,7 +160,8 @@ INLINE void put_panel(kern_type type, unsigned char *dst, const elt *src, int64_
                 put_block(type, dst + i / QUANT_BLOCK * bytes, src + r * k + i, k - i, column + r);
 }
 
-static void quant_rows(kern_type type, void *dst, const elt *src, int64_t row0, int64_t rows, int64_t k)
+static void quant_rows(kern_type type, void *dst, const elt *src, int64_t row0, int64_t rows,
+                       int64_t k)
 {
     while (rows > 0) {
         int64_t column = row0 % PANEL, some = PANEL - column < rows ? PANEL - column : rows;

@@ -10,7 +10,7 @@
 #include "kern_vec.h"
 #include "kern_quant.h"
 
-/* To the second cache, which takes more at a time: one line of what is read in a few microseconds. */
+/* To the second cache, which takes more at a time: a line of what is read in some microseconds. */
 INLINE void prefetch_block(const unsigned char *p)
 {
     enum { AHEAD_BYTES = 16384 };
@@ -47,7 +47,8 @@ INLINE __m512i spread_index(int g, bool twice)
 INLINE __m512 spread(__m512i bytes, __m512i index)
 {
     const __mmask64 second = 0x2222222222222222;
-    return (__m512)_mm512_mask_permutexvar_epi8(_mm512_set1_epi32(0x47000000), second, index, bytes);
+    const __m512i large = _mm512_set1_epi32(0x47000000);         /* 2^15 */
+    return (__m512)_mm512_mask_permutexvar_epi8(large, second, index, bytes);
 }
 
 INLINE void store_pairs(elt *out, __m512 low, __m512 high)

@@ -2,8 +2,8 @@
 ** kern_vec.h - vectors of VL floats: what the shared kernel code is written in.
 **
 ** A translation unit defines VL (16: AVX-512, 8: AVX2 with FMA, 4: any machine, with NEON
-** defined one that has it) and includes this first. GCC's vector extensions do most of the work; the few operations
-** they lack are the functions of the first section, once per width.
+** defined one that has it) and includes this first. GCC's vector extensions do most of the work;
+** the few operations they lack are the functions of the first section, once per width.
 */
 #ifndef KERN_VEC_H
 #define KERN_VEC_H
