@@ -28,7 +28,8 @@ enum {
     PRODUCT_ROWS = 256,              /* of one item of a product at most: what a kernel works on */
     PRODUCT_PANELS = 16,             /*   together */
     LEAST_ROWS = 64,
-    ATTEND_ROWS = HEAD_DIM < 64 ? 512 : 32768 / HEAD_DIM,  /* what the kernel packs keys for at once */
+    /* What the kernel packs keys for at once: in whole vectors. */
+    ATTEND_ROWS = HEAD_DIM < 64 ? 512 : 1024 / HEAD_DIM * 32,
     MOST_SPLITS = 16,                /* of one item: 1 MiB of a head of 64 as bf16 */
     FEW_FLOATS = 1 << 16             /* up to here merging parts is not worth a hand-over */
 };
@@ -47,8 +48,10 @@ struct hi_device {
 };
 
 const char hi_target_help[] =
-    "  -t, --threads N            compute threads (default: one per core); no influence on the answer\n"
-    "      --link-gbps X          copies in each direction no faster than X GB/s, as a bus would be\n"
+    "  -t, --threads N            compute threads (default: one per core); no influence on "
+    "the answer\n"
+    "      --link-gbps X          copies in each direction no faster than X GB/s, as a bus "
+    "would be\n"
     "      --isa NAME             instruction set (HI_ISA): " KERN_NAMES "\n";
 
 const bool hi_row_classes = false;

@@ -95,8 +95,9 @@ typedef struct kern_matmul {
 ** pos0 + i / GQA sees keys at positions <= its own. Keys advance in blocks of
 ** KEY_BLOCK at absolute positions with a running (max, sum, output) in fp32, anew
 ** for every split of KEY_SPLIT keys; a split's part is then merged into the row's
-** carry. Blocks past a row's position change nothing, to the bit. Memory past
-** n_keys rows of k and v is never read and may hold anything, NaN included.
+** carry. Blocks of finite keys and values past a row's position change nothing, to
+** the bit. Memory past n_keys rows of k and v is never read and may hold anything,
+** NaN included.
 ** Probabilities are rounded to elements before they meet v; the sum is of the
 ** unrounded ones. Scores are scaled by 1/sqrt(QUERY_SCALAR), then capped. With a
 ** window a row sees its own key and those of the window - 1 positions before it;
@@ -158,8 +159,8 @@ typedef struct hi_kernels {
                          float *part_o, float *part_ml);
     void (*merge)(float *o, float *ml, const float *part_o, const float *part_ml, int64_t rows);
 
-    /* y = round(round(x * rsqrt(mean(x^2) + eps)) * w), one row of HIDDEN elements; with NORM_OFFSET
-       round(x * rsqrt(..) * (1 + w)). add: y = round(y + that). */
+    /* y = round(round(x * rsqrt(mean(x^2) + eps)) * w), one row of HIDDEN elements; with
+       NORM_OFFSET round(x * rsqrt(..) * (1 + w)). add: y = round(y + that). */
     void (*rmsnorm)(elt *y, const elt *x, const elt *w, float eps, bool add);
 
     /* The same of one head in place: HEAD_DIM elements. */
