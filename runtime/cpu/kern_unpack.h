@@ -10,19 +10,19 @@
 #include "kern_vec.h"
 #include "kern_quant.h"
 
-/* To the second cache, which takes more at a time: a line of what is read in some microseconds. */
-INLINE void prefetch_block(const unsigned char *p)
-{
-    enum { AHEAD_BYTES = 16384 };
-    __builtin_prefetch((const void *)((uintptr_t)p + AHEAD_BYTES), 0, 2);
-}
-
 #if !HI_F32 && defined(__AVX512BF16__) && defined(__AVX512VBMI__)
 
 /*
 ** Sixteen bytes become as many floats by one permutation: each goes to bits 8 to 15 of 2^15, which
 ** makes 2^15 + byte of it; one multiply-add takes the offset away, exactly: 9 bits x 11.
 */
+
+/* Line by line among much work: to the first cache, from near. */
+INLINE void prefetch_line(const unsigned char *p)
+{
+    enum { AHEAD_BYTES = 2048 };
+    __builtin_prefetch((const void *)((uintptr_t)p + AHEAD_BYTES));
+}
 
 /* Scales of eight columns and what they take away, each twice: for k even and odd. */
 typedef struct unpack_scales {
@@ -74,7 +74,7 @@ INLINE void rows_q8(elt *out, const unsigned char *b, const unpack_scales *s, in
     for (; k < end; k += 2, out += 2 * PANEL)
 #pragma GCC unroll 2
         for (int half = 0; half < 2; half++, v += 64) {
-            prefetch_block(v);
+            prefetch_line(v);
             __m512i bytes = _mm512_loadu_si512(v);
             __m512 x[4];
 #pragma GCC unroll 4
@@ -104,7 +104,7 @@ INLINE void rows_q4(elt *out, const unsigned char *b, const unpack_scales *s, in
     const unsigned char *v = b + QUANT_SCALES + k / 2 * PANEL;
     out += k * PANEL;
     for (; k < end; k += 2, out += 2 * PANEL, v += PANEL) {
-        prefetch_block(v);
+        prefetch_line(v);
         __m512i bytes = _mm512_loadu_si512(v);
         __m512 x[8];
 #pragma GCC unroll 8
@@ -133,6 +133,13 @@ INLINE void unpack_q4(elt *out, const unsigned char *b, int n)
 }
 
 #else
+
+/* To the second cache, which takes more at a time: a line of what is read in some microseconds. */
+INLINE void prefetch_block(const unsigned char *p)
+{
+    enum { AHEAD_BYTES = 16384 };
+    __builtin_prefetch((const void *)((uintptr_t)p + AHEAD_BYTES), 0, 2);
+}
 
 INLINE vf halves_v(const unsigned char *p)
 {
