@@ -10,6 +10,7 @@
 #ifndef KERN_ATTEND_AMX_H
 #define KERN_ATTEND_AMX_H
 
+#include "kern_merge.h"
 #include "kern_softmax.h"
 
 enum {
@@ -128,25 +129,6 @@ INLINE void interleave(const elt *a, const elt *b, int d, vu *lo, vu *hi)
     __m512i x = _mm512_maskz_loadu_epi16(there, a + d), y = _mm512_maskz_loadu_epi16(there, b + d);
     *lo = (vu)_mm512_unpacklo_epi16(x, y);
     *hi = (vu)_mm512_unpackhi_epi16(x, y);
-}
-
-static void merge_rows(float *o, float *ml, const float *part_o, const float *part_ml, int64_t rows)
-{
-    for (int64_t r = 0; r < rows; r++, o += HEAD_DIM, part_o += HEAD_DIM, ml += 2, part_ml += 2) {
-        if (is_empty(part_ml))
-            continue;
-        if (is_empty(ml)) {
-            memcpy(o, part_o, HEAD_DIM * sizeof *o);
-            memcpy(ml, part_ml, 2 * sizeof *ml);
-            continue;
-        }
-        float max = ml[0] > part_ml[0] ? ml[0] : part_ml[0];
-        float old = exp2_v(splat(ml[0] - max))[0], new = exp2_v(splat(part_ml[0] - max))[0];
-        for (int d = 0; d < HEAD_DIM; d++)
-            o[d] = o[d] * old + part_o[d] * new;
-        ml[0] = max;
-        ml[1] = ml[1] * old + part_ml[1] * new;
-    }
 }
 
 #include "kern_amx_few.h"
