@@ -439,6 +439,7 @@ static int open_and_run(bench *b, const values *prompts, const values *news, con
         return cli_fail(err, code);
     if (hi_note(b->r)[0] != '\0')
         fprintf(stderr, "note: %s\n", hi_note(b->r));
+    cli_say_weights(b->m, stderr);
     b->ids = malloc((size_t)b->m->ctx * sizeof *b->ids);
     b->ns = calloc((size_t)b->c->repetitions, sizeof *b->ns);
     if (b->ids == NULL || b->ns == NULL)
